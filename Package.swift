@@ -1,0 +1,34 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One settings array for every Swift target.
+// ExistentialAny SE-0335, InternalImportsByDefault SE-0409, MemberImportVisibility SE-0444,
+// NonisolatedNonsendingByDefault SE-0461.
+let house: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// A Swift target under `Sources/`.
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+/// A test target under `Tests/`.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: house)
+}
+
+// Targets stand in dependency order, top to bottom: platform, domain, where the two meet, the story, the edge.
+let package = Package(
+    name: "turnpike",
+    targets: [
+        // Platform: knows no domain word.
+        .target(name: "CRuntime"),
+        module("Runtime", ["CRuntime"]),
+        tests("RuntimeTests", ["Runtime"]),
+    ]
+)
