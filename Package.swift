@@ -29,6 +29,9 @@ let package = Package(
         // Platform: knows no domain word.
         .target(name: "CRuntime"),
         module("Runtime", ["CRuntime"]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "zlib1g-dev"])]),
+        module("Crypto", ["CCrypto"]),
         tests("RuntimeTests", ["Runtime"]),
+        tests("CryptoTests", ["Crypto"]),
     ]
 )

@@ -1,0 +1,42 @@
+import Crypto
+import Testing
+
+@Suite("Random bytes, comparison, base 62 and checksums")
+struct EncodingTests {
+    @Test("random bytes come in the asked number and do not repeat")
+    func randomBytes() {
+        #expect(RandomBytes.make(0).isEmpty)
+        #expect(RandomBytes.make(33).count == 33)
+        #expect(RandomBytes.make(32) != RandomBytes.make(32))
+        // Each of the 256 values misses in 64 KiB of fair bytes with a chance below 1e-108.
+        #expect(Set(RandomBytes.make(65536)).count == 256)
+    }
+
+    @Test("equality looks at the length and at every byte")
+    func constantTime() {
+        #expect(ConstantTime.equal([], []))
+        #expect(ConstantTime.equal([1, 2, 3], [1, 2, 3]))
+        #expect(!ConstantTime.equal([1, 2, 3], [1, 2, 4]))
+        #expect(!ConstantTime.equal([0, 2, 3], [1, 2, 3]))
+        #expect(!ConstantTime.equal([1, 2], [1, 2, 3]))
+        #expect(!ConstantTime.equal([], [0]))
+    }
+
+    @Test("numbers are written in base 62 without leading zeros")
+    func base62() {
+        #expect(Base62.encode([]) == "0")
+        #expect(Base62.encode([0, 0]) == "0")
+        #expect(Base62.encode([61]) == "z")
+        #expect(Base62.encode([62]) == "10")
+        #expect(Base62.encode([0, 255]) == "47")
+        #expect(Base62.encode([255, 255, 255, 255]) == "4gfFC3")
+        #expect(Base62.encode([UInt8](repeating: 255, count: 20)).utf8.count == 27)
+    }
+
+    @Test("the checksum is the published one of its test string")
+    func checksum() {
+        #expect(CRC32.of(Array("123456789".utf8)) == 0xCBF4_3926)
+        #expect(CRC32.of([]) == 0)
+        #expect(CRC32.of([UInt8](repeating: 0, count: 32)) == 0x190A_55AD)
+    }
+}
