@@ -33,7 +33,9 @@ let package = Package(
         module("Crypto", ["CCrypto"]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         module("Postgres", ["CPostgres", "Runtime"]),
+        module("HTTP", ["CRuntime", "Runtime"]),
         tests("RuntimeTests", ["Runtime"]),
         tests("CryptoTests", ["Crypto"]),
+        tests("HTTPTests", ["HTTP", "Runtime"]),
     ]
 )
