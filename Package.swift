@@ -34,8 +34,17 @@ let package = Package(
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         module("Postgres", ["CPostgres", "Runtime"]),
         module("HTTP", ["CRuntime", "Runtime"]),
+        .target(name: "CSubprocess"),
+        module("Subprocess", ["CRuntime", "CSubprocess", "Runtime"]),
         tests("RuntimeTests", ["Runtime"]),
         tests("CryptoTests", ["Crypto"]),
         tests("HTTPTests", ["HTTP", "Runtime"]),
+        .executableTarget(
+            name: "subprocess-victim",
+            dependencies: ["Runtime", "Subprocess"],
+            path: "Tests/subprocess-victim",
+            swiftSettings: house
+        ),
+        tests("SubprocessTests", ["CRuntime", "CSubprocess", "Runtime", "Subprocess", "subprocess-victim"]),
     ]
 )
