@@ -36,6 +36,7 @@ let package = Package(
         module("HTTP", ["CRuntime", "Runtime"]),
         .target(name: "CSubprocess"),
         module("Subprocess", ["CRuntime", "CSubprocess", "Runtime"]),
+        module("EmbeddedPostgres", ["CRuntime", "Postgres", "Runtime"]),
         tests("RuntimeTests", ["Runtime"]),
         tests("CryptoTests", ["Crypto"]),
         tests("HTTPTests", ["HTTP", "Runtime"]),
@@ -46,5 +47,11 @@ let package = Package(
             swiftSettings: house
         ),
         tests("SubprocessTests", ["CRuntime", "CSubprocess", "Runtime", "Subprocess", "subprocess-victim"]),
+        .executableTarget(
+            name: "PostgresOwner",
+            dependencies: ["EmbeddedPostgres"],
+            path: "Tests/PostgresOwner",
+            swiftSettings: house
+        ),
     ]
 )
