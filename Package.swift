@@ -37,8 +37,12 @@ let package = Package(
         .target(name: "CSubprocess"),
         module("Subprocess", ["CRuntime", "CSubprocess", "Runtime"]),
         module("EmbeddedPostgres", ["CRuntime", "Postgres", "Runtime"]),
+
+        // Domain: imports nothing.
+        module("Domain"),
         tests("RuntimeTests", ["Runtime"]),
         tests("CryptoTests", ["Crypto"]),
+        tests("DomainTests", ["Domain"]),
         tests("HTTPTests", ["HTTP", "Runtime"]),
         .executableTarget(
             name: "subprocess-victim",

@@ -1,0 +1,150 @@
+/// How a worker is driven.
+package enum DriverKind: String, Sendable, Hashable, Codable, CaseIterable {
+    /// The Agent Client Protocol, version 1, over standard input and output.
+    case acp
+    /// One process a turn: standard input is the prompt, standard output the reply.
+    case command
+}
+
+/// How far a worker is kept from its host. A profile that the host cannot give refuses to start.
+package enum Isolation: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Nothing but a cleared environment and its own process tree. For development.
+    case none
+    /// Resource limits and no new privileges.
+    case limits
+}
+
+/// What is answered when a worker asks for permission.
+package enum PermissionPolicy: String, Sendable, Hashable, Codable, CaseIterable {
+    /// The first option of kind `allow_once`.
+    case allow
+    /// The first option of kind `reject_once`.
+    case deny
+    /// What somebody of the organization decides. Where nobody can, as `deny`.
+    case ask
+}
+
+/// A named worker configuration: the body of `PUT /v1/agents/{agent}`.
+package struct AgentConfiguration: Sendable, Hashable {
+    /// How the worker is driven.
+    package var driver: DriverKind = .acp
+    /// The program and its arguments.
+    package var command: [String] = []
+    /// Added to the small environment that every worker gets.
+    package var environment: [String: String] = [:]
+    /// How the worker keeps a conversation's state.
+    package var storeMode: StoreMode = .snapshot
+    /// How far the worker is kept from its host.
+    package var isolation: Isolation = .none
+    /// What is answered when the worker asks for permission.
+    package var permissions: PermissionPolicy = .deny
+    /// Runs after the first that a turn may have when its worker exits; 0 fails it at once.
+    package var retries = 0
+    /// The bounds it works within.
+    package var limits = AgentLimits()
+
+    package init() {}
+
+    /// A configuration for `command`.
+    package init(driver: DriverKind, command: [String], storeMode: StoreMode) {
+        self.driver = driver
+        self.command = command
+        self.storeMode = storeMode
+    }
+
+    /// What is wrong with it: a member's path and a sentence each; empty when it can be stored.
+    package var problems: [(member: String, problem: String)] {
+        var found: [(member: String, problem: String)] = []
+        if self.command.isEmpty || self.command[0].isEmpty {
+            found.append(("command", "must name a program"))
+        }
+        if self.command.contains(where: { $0.utf8.contains(0) }) {
+            found.append(("command", "must not contain NUL"))
+        }
+        for (name, value) in self.environment {
+            if name.isEmpty || name.utf8.contains(UInt8(ascii: "=")) || name.utf8.contains(0) || value.utf8.contains(0)
+            {
+                found.append(("environment", "has a name or value that no process can be given"))
+            }
+        }
+        found += self.sizeProblems
+        if self.driver == .command, self.storeMode == .snapshot {
+            found.append(("store_mode", "a command worker cannot hand over snapshots; use file or none"))
+        }
+        if !(0...10).contains(self.retries) { found.append(("retries", "must be from 0 to 10")) }
+        return found + self.limits.problems
+    }
+
+    /// The longest argument or NAME=value that Linux hands to a program (MAX_ARG_STRLEN, execve(2)), in bytes.
+    private static let longestString = 131_071
+    /// All of them with their pointers. Linux allows 2 MiB with the usual stack limit; the rest is for what is added.
+    private static let stringsTogether = 1 << 20
+
+    /// What would only come to light when the worker is started.
+    private var sizeProblems: [(member: String, problem: String)] {
+        let arguments = self.command.map(\.utf8.count)
+        let variables = self.environment.map { $0.key.utf8.count + $0.value.utf8.count + 1 }
+        var found: [(member: String, problem: String)] = []
+        for (member, sizes) in [("command", arguments), ("environment", variables)]
+        where sizes.contains(where: { $0 > Self.longestString }) {
+            found.append((member, "has an entry over \(Self.longestString) bytes, which no process can be given"))
+        }
+        let total = (arguments + variables).reduce(0) { $0 + $1 + 9 }
+        if total > Self.stringsTogether {
+            found.append(("command", "and environment together are over \(Self.stringsTogether) bytes"))
+        }
+        return found
+    }
+}
+
+/// The bounds of one agent. Times in seconds, sizes in bytes.
+package struct AgentLimits: Sendable, Hashable {
+    /// Live workers of this agent on one replica.
+    package var maxWorkers = 1_000
+    /// From spawn to ready.
+    package var startSeconds = 30
+    /// From hand-over to outcome.
+    package var turnSeconds = 600
+    /// Between two signs of life within a turn.
+    package var progressSeconds = 300
+    /// An idle worker is stopped after this.
+    package var idleSeconds = 900
+    /// How long a question of the worker waits for somebody to decide it.
+    package var approvalSeconds = 600
+    /// Between a cancel or a polite stop and the kill.
+    package var graceSeconds = 5
+    /// One line of the worker's output.
+    package var lineBytes = 16 << 20
+    /// All text of one turn.
+    package var outputBytes = 16 << 20
+    /// One snapshot.
+    package var snapshotBytes = 64 << 20
+    /// Deltas between two bases.
+    package var snapshotDeltas = 50
+    /// With `limits` isolation: address space of the worker; nil for no bound.
+    package var memoryBytes: Int?
+    /// With `limits` isolation: open descriptors of the worker.
+    package var openFiles = 1_024
+
+    package init() {}
+
+    fileprivate var problems: [(member: String, problem: String)] {
+        func check(_ member: String, _ value: Int, _ range: ClosedRange<Int>) -> [(member: String, problem: String)] {
+            range.contains(value)
+                ? [] : [("limits.\(member)", "must be from \(range.lowerBound) to \(range.upperBound)")]
+        }
+        return check("max_workers", self.maxWorkers, 1...100_000)
+            + check("start_seconds", self.startSeconds, 1...3_600)
+            + check("turn_seconds", self.turnSeconds, 1...86_400)
+            + check("progress_seconds", self.progressSeconds, 1...86_400)
+            + check("idle_seconds", self.idleSeconds, 1...604_800)
+            + check("approval_seconds", self.approvalSeconds, 1...86_400)
+            + check("grace_seconds", self.graceSeconds, 0...600)
+            + check("line_bytes", self.lineBytes, 1_024...(256 << 20))
+            + check("output_bytes", self.outputBytes, 1_024...(256 << 20))
+            + check("snapshot_bytes", self.snapshotBytes, 1_024...(512 << 20))
+            + check("snapshot_deltas", self.snapshotDeltas, 0...10_000)
+            + check("memory_bytes", self.memoryBytes ?? (64 << 20), (16 << 20)...(1 << 42))
+            + check("open_files", self.openFiles, 16...1_000_000)
+    }
+}

@@ -1,0 +1,77 @@
+// The agent's configuration as JSON: snake_case members, defaults for what is left out, unknown members refused.
+
+extension AgentConfiguration: Codable {
+    private enum Member: String, CodingKey, CaseIterable {
+        case driver, command, environment, isolation, permissions, retries, limits
+        case storeMode = "store_mode"
+    }
+
+    package init(from decoder: any Decoder) throws {
+        self.init()
+        try UnknownMembers.refuse(in: decoder, known: Member.allCases.map(\.rawValue))
+        let values = try decoder.container(keyedBy: Member.self)
+        self.driver = try values.decodeIfPresent(DriverKind.self, forKey: .driver) ?? self.driver
+        self.command = try values.decode([String].self, forKey: .command)
+        self.environment = try values.decodeIfPresent([String: String].self, forKey: .environment) ?? [:]
+        let defaultMode: StoreMode = self.driver == .command ? .none : .snapshot
+        self.storeMode = try values.decodeIfPresent(StoreMode.self, forKey: .storeMode) ?? defaultMode
+        self.isolation = try values.decodeIfPresent(Isolation.self, forKey: .isolation) ?? self.isolation
+        self.permissions = try values.decodeIfPresent(PermissionPolicy.self, forKey: .permissions) ?? self.permissions
+        self.retries = try values.decodeIfPresent(Int.self, forKey: .retries) ?? self.retries
+        self.limits = try values.decodeIfPresent(AgentLimits.self, forKey: .limits) ?? self.limits
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: Member.self)
+        try values.encode(self.driver, forKey: .driver)
+        try values.encode(self.command, forKey: .command)
+        try values.encode(self.environment, forKey: .environment)
+        try values.encode(self.storeMode, forKey: .storeMode)
+        try values.encode(self.isolation, forKey: .isolation)
+        try values.encode(self.permissions, forKey: .permissions)
+        try values.encode(self.retries, forKey: .retries)
+        try values.encode(self.limits, forKey: .limits)
+    }
+}
+
+extension AgentLimits: Codable {
+    private enum Member: String, CodingKey, CaseIterable {
+        case maxWorkers = "max_workers"
+        case startSeconds = "start_seconds"
+        case turnSeconds = "turn_seconds"
+        case progressSeconds = "progress_seconds"
+        case idleSeconds = "idle_seconds"
+        case approvalSeconds = "approval_seconds"
+        case graceSeconds = "grace_seconds"
+        case lineBytes = "line_bytes"
+        case outputBytes = "output_bytes"
+        case snapshotBytes = "snapshot_bytes"
+        case snapshotDeltas = "snapshot_deltas"
+        case memoryBytes = "memory_bytes"
+        case openFiles = "open_files"
+    }
+
+    private static let integers: [(Member, any WritableKeyPath<AgentLimits, Int> & Sendable)] = [
+        (.maxWorkers, \.maxWorkers), (.startSeconds, \.startSeconds), (.turnSeconds, \.turnSeconds),
+        (.progressSeconds, \.progressSeconds), (.idleSeconds, \.idleSeconds), (.approvalSeconds, \.approvalSeconds),
+        (.graceSeconds, \.graceSeconds),
+        (.lineBytes, \.lineBytes), (.outputBytes, \.outputBytes), (.snapshotBytes, \.snapshotBytes),
+        (.snapshotDeltas, \.snapshotDeltas), (.openFiles, \.openFiles),
+    ]
+
+    package init(from decoder: any Decoder) throws {
+        self.init()
+        try UnknownMembers.refuse(in: decoder, known: Member.allCases.map(\.rawValue))
+        let values = try decoder.container(keyedBy: Member.self)
+        for (member, path) in Self.integers {
+            if let value = try values.decodeIfPresent(Int.self, forKey: member) { self[keyPath: path] = value }
+        }
+        self.memoryBytes = try values.decodeIfPresent(Int.self, forKey: .memoryBytes)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: Member.self)
+        for (member, path) in Self.integers { try values.encode(self[keyPath: path], forKey: member) }
+        try values.encodeIfPresent(self.memoryBytes, forKey: .memoryBytes)
+    }
+}

@@ -1,0 +1,105 @@
+/// A conversation that this replica has claimed, with what its next turn needs to be judged.
+package struct Claim: Sendable, Hashable {
+    /// The row by which the database knows the conversation.
+    package let number: ConversationNumber
+    /// What the enqueuer named; a turn enqueued in SQL may lack either.
+    package let org: OrganizationID?
+    /// The agent that serves it.
+    package let agent: AgentID
+    /// The conversation's name; nil where it has none.
+    package let conversation: ConversationID?
+    /// The advisory-lock key; nil when the key triple is incomplete.
+    package let lock: LockKey?
+    /// The oldest queued turn; nil when the queue emptied meanwhile.
+    package let next: QueuedTurn?
+    /// The agent as it is configured now; nil when there is none of that name, or none that this version can read.
+    package let agentConfiguration: AgentConfiguration?
+    /// Which change of the agent's configuration this is.
+    package let agentVersion: Int64
+
+    package init(
+        number: ConversationNumber,
+        org: OrganizationID?,
+        agent: AgentID,
+        conversation: ConversationID?,
+        lock: LockKey?,
+        next: QueuedTurn?,
+        agentConfiguration: AgentConfiguration?,
+        agentVersion: Int64
+    ) {
+        self.number = number
+        self.org = org
+        self.agent = agent
+        self.conversation = conversation
+        self.lock = lock
+        self.next = next
+        self.agentConfiguration = agentConfiguration
+        self.agentVersion = agentVersion
+    }
+}
+
+/// The head of a conversation's queue.
+package struct QueuedTurn: Sendable, Hashable {
+    /// Its identity.
+    package let id: TurnID
+    /// Present when the turn may write the shared snapshot.
+    package let run: RunID?
+    /// How long it has been held back already, by the database's clock; nil when it never was.
+    package let deferredFor: Duration?
+
+    package init(id: TurnID, run: RunID?, deferredFor: Duration?) {
+        self.id = id
+        self.run = run
+        self.deferredFor = deferredFor
+    }
+}
+
+/// Why a turn goes back to the queue instead of to a worker. None of these spends an attempt.
+package enum Deferral: Sendable, Hashable {
+    /// The spawn guard refused it.
+    case refused(SpawnGuard.Refusal)
+    /// Another holder has the conversation's lock.
+    case lockBusy
+    /// This replica has no place for another worker or lock.
+    case atCapacity
+
+    /// How the turn ends when the wait is over.
+    package var failureCode: FailureCode {
+        switch self {
+        case .refused: .guardRefused
+        case .lockBusy, .atCapacity: .leaseTimeout
+        }
+    }
+
+    /// The reason in words, as stored and shown.
+    package var description: String {
+        switch self {
+        case .refused(let refusal): refusal.description
+        case .lockBusy: "the conversation is held elsewhere"
+        case .atCapacity: "no free place for a worker"
+        }
+    }
+
+    /// The reason as a metric's label.
+    package var label: String {
+        switch self {
+        case .refused: "refused"
+        case .lockBusy: "lock_busy"
+        case .atCapacity: "at_capacity"
+        }
+    }
+
+    /// What to do with a turn that has been waiting for `waited`: look again after a delay that grows with the wait,
+    /// or give it up.
+    package static func decide(waited: Duration?, limits: Limits) -> Verdict {
+        let waited = waited ?? .zero
+        guard waited < limits.leaseWait else { return .giveUp }
+        return .lookAgain(after: min(max(limits.deferFirst, waited / 4), limits.deferLongest))
+    }
+
+    /// The two ways a deferral can go.
+    package enum Verdict: Sendable, Hashable {
+        case lookAgain(after: Duration)
+        case giveUp
+    }
+}

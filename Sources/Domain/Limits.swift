@@ -1,0 +1,86 @@
+/// Every bound of the system that is not an agent's own, with units, written once.
+package struct Limits: Sendable, Hashable {
+    // Input.
+    /// The body of a turn.
+    package var turnBodyBytes = 1 << 20
+    /// Turns that may wait in one conversation.
+    package var queuedTurnsPerConversation = 100
+
+    // Workers.
+    /// Live workers of one replica.
+    package var workersPerReplica = 1_000
+    /// Workers that may be starting at once on one replica: starts are CPU bound.
+    package var startsAtOnce = 8
+
+    // Waiting.
+    /// How long a turn may wait for a lock, a worker's place or a key before it fails.
+    package var leaseWait: Duration = .seconds(300)
+    /// The shortest and the longest delay before a deferred conversation is looked at again.
+    package var deferFirst: Duration = .milliseconds(250)
+    /// No delay of a deferred conversation is longer.
+    package var deferLongest: Duration = .seconds(5)
+    /// How long a claim hides a conversation from other replicas until its fence is taken.
+    package var claimHold: Duration = .seconds(10)
+
+    // Finding work that no wake announced.
+    /// Between two looks for work that no wake announced.
+    package var pollInterval: Duration = .seconds(1)
+    /// How often markers past their deadline are looked for.
+    package var sweepInterval: Duration = .seconds(1)
+    /// How long past its deadline a marker is left to its own replica before any other fails it.
+    package var sweepGrace: Duration = .seconds(3)
+
+    // The lock session.
+    /// Between two heartbeats of the lock session.
+    package var heartbeatInterval: Duration = .seconds(1)
+    /// How long after the start of the last good heartbeat the replica still believes that it holds its locks.
+    package var lockTrust: Duration = .seconds(3)
+    /// When a replica that has not regained its locks kills their workers.
+    package var lockLossKill: Duration = .seconds(5)
+    /// When the server may give the locks of a silent session away; never before the replica stopped believing.
+    package var lockRelease: Duration = .seconds(6)
+    /// Between two looks at the other replicas' presence locks.
+    package var presenceInterval: Duration = .milliseconds(500)
+    /// How long a peer's presence lock may be free before the peer counts as dead.
+    package var presenceGrace: Duration = .seconds(1)
+
+    // Streams.
+    /// Events are gathered this long before they are written together.
+    package var eventBatch: Duration = .milliseconds(20)
+    /// Comment lines keep idle streams alive at this interval.
+    package var streamKeepalive: Duration = .seconds(15)
+    /// Between two looks for events of conversations that another replica owns.
+    package var feedPoll: Duration = .milliseconds(500)
+
+    /// Between two looks for the decision of a question that a worker of this replica waits for.
+    package var approvalPoll: Duration = .milliseconds(500)
+
+    // Leaving.
+    /// How long running turns may take to finish after SIGTERM.
+    package var drainGrace: Duration = .seconds(25)
+
+    package init() {}
+
+    /// Changes the lock trust window and everything that must be longer than it.
+    package mutating func trustLocks(for trust: Duration) {
+        self.lockTrust = trust
+        self.lockLossKill = trust + .seconds(2)
+        self.lockRelease = trust + .seconds(3)
+    }
+
+    /// What does not fit together, one sentence each; empty when all is well.
+    package var contradictions: [String] {
+        var found: [String] = []
+        if self.lockTrust <= self.heartbeatInterval {
+            found.append("lock trust must be longer than the heartbeat interval")
+        }
+        if self.lockTrust + .milliseconds(1250) > self.lockRelease {
+            found.append("the replica must stop believing at least 1.25 s before the server may release its locks")
+        }
+        if self.lockLossKill > self.lockRelease {
+            found.append("workers without a lock must be killed before the server may release the lock")
+        }
+        if self.deferFirst > self.deferLongest { found.append("the first deferral is longer than the longest") }
+        return found
+    }
+}
