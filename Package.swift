@@ -40,9 +40,29 @@ let package = Package(
 
         // Domain: imports nothing.
         module("Domain"),
+
+        // Where the domain meets the platform.
+        .target(
+            name: "Migrations",
+            path: "Migrations",
+            resources: [
+                .embedInCode("0001_tenants.sql"),
+                .embedInCode("0002_conversations.sql"),
+                .embedInCode("0003_turns.sql"),
+                .embedInCode("0004_placement.sql"),
+                .embedInCode("0005_enqueue.sql"),
+                .embedInCode("0006_approvals.sql"),
+            ],
+            swiftSettings: house
+        ),
+        module("Store", ["Crypto", "Domain", "Migrations", "Postgres", "Runtime"]),
+
+        // Tests and measurements.
+        module("TestKit", ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "Store", "Subprocess"]),
         tests("RuntimeTests", ["Runtime"]),
         tests("CryptoTests", ["Crypto"]),
         tests("DomainTests", ["Domain"]),
+        tests("PostgresTests", ["Postgres", "Runtime", "TestKit"]),
         tests("HTTPTests", ["HTTP", "Runtime"]),
         .executableTarget(
             name: "subprocess-victim",
@@ -56,6 +76,12 @@ let package = Package(
             dependencies: ["EmbeddedPostgres"],
             path: "Tests/PostgresOwner",
             swiftSettings: house
+        ),
+        tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "Postgres", "PostgresOwner", "Runtime", "TestKit"]),
+        tests("TestKitTests", ["EmbeddedPostgres", "Postgres", "Runtime", "TestKit"]),
+        tests(
+            "StoreTests",
+            ["Crypto", "Domain", "EmbeddedPostgres", "Migrations", "Postgres", "Runtime", "Store", "TestKit"]
         ),
     ]
 )

@@ -1,0 +1,25 @@
+/// One numbered step of the schema: plain SQL, applied once, forward only.
+package struct MigrationFile: Sendable {
+    /// Its place in the order, from 1, without gaps.
+    package let number: Int
+    /// The file's name without the extension.
+    package let name: String
+    /// The file's text.
+    package let sql: String
+
+    private init(_ name: String, _ bytes: [UInt8]) {
+        self.number = Int(name.prefix(4)) ?? 0
+        self.name = name
+        self.sql = String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// All migrations in order. A test fails when a file of this folder is missing here.
+    package static let all = [
+        MigrationFile("0001_tenants", PackageResources._001_tenants_sql),
+        MigrationFile("0002_conversations", PackageResources._002_conversations_sql),
+        MigrationFile("0003_turns", PackageResources._003_turns_sql),
+        MigrationFile("0004_placement", PackageResources._004_placement_sql),
+        MigrationFile("0005_enqueue", PackageResources._005_enqueue_sql),
+        MigrationFile("0006_approvals", PackageResources._006_approvals_sql),
+    ]
+}

@@ -1,0 +1,134 @@
+package import Domain
+import Postgres
+
+extension Store {
+    /// Claims up to `limit` conversations that are ready, oldest first, skipping those that somebody else is looking
+    /// at. A claim only hides the conversation for `hold`: a replica that dies right after it costs that much time.
+    /// `readyFor` leaves to others what has not been ready for that long.
+    package func claim(limit: Int, hold: Duration, readyFor: Duration = .zero) async throws -> [Claim] {
+        let rows = try await self.pool.query(
+            """
+            WITH claimable AS (
+                SELECT id FROM turnpike.conversations
+                WHERE ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
+                ORDER BY ready_at LIMIT \(limit)::integer
+                FOR UPDATE SKIP LOCKED
+            ), claimed AS (
+                UPDATE turnpike.conversations c
+                SET ready_at = now() + \(hold.milliseconds)::bigint * interval '1 millisecond'
+                FROM claimable WHERE c.id = claimable.id
+                RETURNING c.id, c.org, c.agent, c.conversation
+            )
+            SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation,
+                turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
+                next.turn, next.run,
+                (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
+                a.configuration, coalesce(a.version, 0) AS version
+            FROM claimed
+            LEFT JOIN LATERAL (
+                SELECT t.turn, t.run, t.deferred_since FROM turnpike.turns t
+                WHERE t.conversation_id = claimed.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
+            ) next ON true
+            LEFT JOIN turnpike.agents a ON a.org = coalesce(claimed.org, 'default') AND a.agent = claimed.agent
+            """
+        )
+        return try rows.map(Self.claim)
+    }
+
+    private static func claim(_ row: Row) throws -> Claim {
+        var next: QueuedTurn?
+        if let turn: TurnID = try row.optionalID("turn") {
+            next = QueuedTurn(
+                id: turn,
+                run: try row.optionalID("run"),
+                deferredFor: try row.optionalMilliseconds("deferred_ms")
+            )
+        }
+        return Claim(
+            number: ConversationNumber(try row.get("id")),
+            org: try row.optionalName("org"),
+            agent: try AgentID(row.get("agent")),
+            conversation: try row.optionalName("conversation"),
+            lock: try row.get("lock_key", as: Int64?.self).map(LockKey.init),
+            next: next,
+            agentConfiguration: try row.get("configuration", as: String?.self).flatMap(Self.configuration),
+            agentVersion: try row.get("version")
+        )
+    }
+
+    /// Nil for what this version cannot read: its turns fail by themselves, and the other claims of the batch, which
+    /// are taken already, do not wait for it.
+    private static func configuration(_ text: String) -> AgentConfiguration? {
+        do {
+            return try StoredJSON.value(text)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Takes a claim back: the conversation is ready again now, or, with an empty queue, not at all.
+    package func abandonClaim(_ number: ConversationNumber) async throws {
+        _ = try await self.pool.query(
+            """
+            UPDATE turnpike.conversations SET ready_at = CASE WHEN queued > 0 THEN now() END
+            WHERE id = \(number.value)::bigint AND owner_nonce IS NULL
+            """
+        )
+    }
+
+    /// Puts a claimed conversation back with a delay, and notes why its next turn waits. Spends no attempt.
+    package func putBack(_ number: ConversationNumber, turn: TurnID, reason: String, delay: Duration) async throws {
+        _ = try await self.pool.query(
+            """
+            WITH back AS (
+                UPDATE turnpike.conversations
+                SET ready_at = now() + \(delay.milliseconds)::bigint * interval '1 millisecond'
+                WHERE id = \(number.value)::bigint AND owner_nonce IS NULL AND queued > 0
+                RETURNING id
+            )
+            UPDATE turnpike.turns t
+            SET deferred_since = coalesce(t.deferred_since, now()), deferred_for = \(reason)::text
+            FROM back WHERE t.turn = \(turn.text)::uuid AND t.state = 'queued'
+            """
+        )
+    }
+
+    /// Fails a turn that never reached a worker: outcome, dead letter and event in one transaction. Returns false when
+    /// the turn is no longer queued.
+    package func failQueued(
+        _ number: ConversationNumber,
+        turn: TurnID,
+        code: FailureCode,
+        message: String
+    ) async throws -> Bool {
+        let event = try StoredJSON.text(Outcome.failed(code, message: message, partial: "").json)
+        let rows = try await self.pool.query(
+            """
+            WITH held AS (
+                SELECT id FROM turnpike.conversations WHERE id = \(number.value)::bigint FOR UPDATE
+            ), ended AS (
+                UPDATE turnpike.turns t SET state = 'failed', ended_at = now()
+                FROM held WHERE t.turn = \(turn.text)::uuid AND t.conversation_id = held.id AND t.state = 'queued'
+                RETURNING t.turn, t.org, t.attempt
+            ), outcome AS (
+                INSERT INTO turnpike.outcomes (turn, state, code, message, reply)
+                SELECT turn, 'failed', \(code.rawValue)::text, \(message)::text, '' FROM ended
+            ), buried AS (
+                INSERT INTO turnpike.dead_letters (turn, org, code, message, attempts)
+                SELECT turn, org, \(code.rawValue)::text, \(message)::text, attempt FROM ended
+            ), moved AS (
+                UPDATE turnpike.conversations c
+                SET queued = c.queued - 1, last_event = c.last_event + 1,
+                    ready_at = CASE WHEN c.owner_nonce IS NULL AND c.queued > 1 THEN now() END
+                FROM ended, held WHERE c.id = held.id
+                RETURNING c.id, c.last_event
+            ), logged AS (
+                INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
+                SELECT moved.id, moved.last_event, ended.turn, 'turn.failed', \(event)::json FROM moved, ended
+            )
+            SELECT turn FROM ended
+            """
+        )
+        return !rows.isEmpty
+    }
+}

@@ -1,0 +1,174 @@
+package import Domain
+import Postgres
+
+/// A turn on its way into the queue.
+package struct TurnSubmission: Sendable {
+    /// Its identity.
+    package var id: TurnID
+    /// The organization it belongs to.
+    package var org: OrganizationID?
+    /// The agent that serves it.
+    package var agent: AgentID
+    /// The conversation's name; nil where it has none.
+    package var conversation: ConversationID?
+    /// Present when the turn may write the shared snapshot.
+    package var run: RunID?
+    /// The client's own key for the turn.
+    package var clientKey: String?
+    /// SHA-256 of what the client asked for; compared when a client key comes again.
+    package var bodyHash: [UInt8]?
+    /// What the user sent.
+    package var input: TurnInput
+    /// Seconds the turn may take; nil for the agent's limit.
+    package var deadlineSeconds: Int?
+    /// What the client attached, kept as it is.
+    package var metadata: JSONValue?
+    /// Turns that may wait in the conversation.
+    package var queueLimit: Int
+    /// Refuse rather than wait behind others.
+    package var rejectIfBusy: Bool
+
+    package init(
+        id: TurnID,
+        org: OrganizationID?,
+        agent: AgentID,
+        conversation: ConversationID?,
+        run: RunID?,
+        input: TurnInput,
+        queueLimit: Int
+    ) {
+        self.id = id
+        self.org = org
+        self.agent = agent
+        self.conversation = conversation
+        self.run = run
+        self.input = input
+        self.queueLimit = queueLimit
+        self.rejectIfBusy = false
+    }
+}
+
+/// What became of a submission.
+package struct Intake: Sendable, Hashable {
+    /// The verdict of `turnpike.enqueue_turn`.
+    package enum Verdict: String, Sendable, Hashable {
+        case accepted, repeated, conflict, deleted, full, busy
+    }
+
+    /// What became of the submission.
+    package let verdict: Verdict
+    /// Present when accepted, repeated or in conflict.
+    package let turn: TurnID?
+    /// The row by which the database knows the conversation.
+    package let number: ConversationNumber
+    /// Its number, counted from 1 within the conversation.
+    package let seq: Int64
+    /// Where it stands.
+    package let state: TurnState?
+    /// Turns before this one without an outcome.
+    package let ahead: Int
+    /// Who owns the conversation now, so who should be told.
+    package let owner: ReplicaID?
+    /// The turn that was handed over in the same transaction; the oldest of the queue, so not always the new one.
+    package let armed: ArmedTurn?
+    /// The number of the turn's first event; 0 unless accepted.
+    package let firstEvent: Int64
+    /// What was written to the log: the turn's first event, and that the armed one has started.
+    package let events: [EventRecord]
+}
+
+/// Where a turn can be handed over at once: a worker of this replica that holds the conversation and is idle.
+package struct HandOver: Sendable, Hashable {
+    /// What every write of the holder carries.
+    package let fence: Fence
+    /// The placement of the worker.
+    package let deployment: DeploymentID
+    /// The replica that holds the conversation.
+    package let replica: ReplicaID
+    /// Seconds the turn may take in all.
+    package let turnSeconds: Int
+    /// Seconds without a sign of life that the turn may take.
+    package let progressSeconds: Int
+
+    package init(
+        fence: Fence,
+        deployment: DeploymentID,
+        replica: ReplicaID,
+        turnSeconds: Int,
+        progressSeconds: Int
+    ) {
+        self.fence = fence
+        self.deployment = deployment
+        self.replica = replica
+        self.turnSeconds = turnSeconds
+        self.progressSeconds = progressSeconds
+    }
+}
+
+extension Store {
+    /// Accepts a turn durably, and hands it (or the turn before it) over when there is somebody to hand it to: one
+    /// transaction, one round trip. Idempotent by client key.
+    package func accept(_ submission: TurnSubmission, handOver: HandOver? = nil) async throws -> Intake {
+        do {
+            return try await self.acceptOnce(submission, handOver: handOver)
+        } catch let error as PostgresError where error.isUniqueViolation(of: "turns_client_key") {
+            // Somebody else used the same key at the same moment; now it is there to be found.
+            return try await self.acceptOnce(submission, handOver: handOver)
+        }
+    }
+
+    private func acceptOnce(_ submission: TurnSubmission, handOver: HandOver?) async throws -> Intake {
+        var statements = [try Self.enqueue(submission)]
+        if let handOver { statements.append(Self.arm(handOver)) }
+        let results = try await self.pool.pipeline(statements)
+        guard let row = results[0].first, let verdict = Intake.Verdict(rawValue: try row.get("verdict")) else {
+            throw PostgresError(.decoding, "enqueue_turn gave no known verdict")
+        }
+        let armed = results.count > 1 ? results[1].first : nil
+        var events = verdict == .accepted ? [try Self.queuedEvent(row)] : []
+        if let armed { events.append(try Self.startedEvent(armed)) }
+        return Intake(
+            verdict: verdict,
+            turn: try row.optionalID("turn"),
+            number: ConversationNumber(try row.get("conversation_id")),
+            seq: try row.get("seq"),
+            state: try row.get("state", as: String?.self).flatMap(TurnState.init(rawValue:)),
+            ahead: try row.get("ahead"),
+            owner: try row.optionalID("owner_replica"),
+            armed: try armed.map(Self.armedTurn),
+            firstEvent: try row.get("first_event"),
+            events: events
+        )
+    }
+
+    /// The event that `turnpike.enqueue_turn` wrote, in its very words.
+    private static func queuedEvent(_ row: Row) throws -> EventRecord {
+        EventRecord(
+            seq: try row.get("first_event"),
+            turn: try row.id("turn"),
+            type: TurnEvent.queued.type,
+            data: #"{"position":\#(try row.get("ahead", as: Int.self))}"#,
+            at: try row.get("at")
+        )
+    }
+
+    private static func enqueue(_ submission: TurnSubmission) throws -> Query {
+        let input = try StoredJSON.text(submission.input.parts)
+        let metadata = try submission.metadata.map { try StoredJSON.text($0) }
+        return """
+            SELECT *, \(unescaped: SQLTime.text("now()")) AS at FROM turnpike.enqueue_turn(
+                p_agent => \(submission.agent.text)::text,
+                p_input => \(input)::jsonb,
+                p_org => \(submission.org?.text)::text,
+                p_conversation => \(submission.conversation?.text)::text,
+                p_run => \(submission.run?.text)::uuid,
+                p_client_key => \(submission.clientKey)::text,
+                p_body_hash => \(submission.bodyHash)::bytea,
+                p_deadline_seconds => \(submission.deadlineSeconds)::integer,
+                p_metadata => \(metadata)::jsonb,
+                p_turn => \(submission.id.text)::uuid,
+                p_queue_limit => \(submission.queueLimit)::integer,
+                p_reject_if_busy => \(submission.rejectIfBusy)::boolean)
+            """
+    }
+}

@@ -1,0 +1,115 @@
+package import Domain
+import Postgres
+
+extension Store {
+    /// Records this replica or refreshes what the others see of it. Nothing is decided by the record's age: who is
+    /// dead is told by the presence lock, which is taken before the record is made.
+    package func beat(
+        _ replica: ReplicaID,
+        label: String,
+        version: String,
+        workers: Int,
+        draining: Bool
+    ) async throws {
+        _ = try await self.pool.query(
+            """
+            INSERT INTO turnpike.replicas (replica, label, version, workers, draining)
+            VALUES (\(replica.text)::uuid, \(label)::text, \(version)::text, \(workers)::integer,
+                \(draining)::boolean)
+            ON CONFLICT (replica) DO UPDATE
+            SET seen_at = now(), workers = excluded.workers, draining = excluded.draining
+            """
+        )
+    }
+
+    /// Removes this replica's record at the end of a clean stop, when nothing is owned any more.
+    package func unregister(_ replica: ReplicaID) async throws -> Bool {
+        try await self.forget(replica)
+    }
+
+    /// The other replicas and the keys of their presence locks.
+    ///
+    /// Those that own a conversation without having a record are among them: a replica that died before its first
+    /// beat, or that had been cleared and came back to die at once. The owners are found by hopping through the index.
+    package func peers(of replica: ReplicaID) async throws -> [(replica: ReplicaID, presence: LockKey)] {
+        try await self.pool.query(
+            """
+            WITH RECURSIVE owners (replica) AS (
+                (SELECT owner_replica FROM turnpike.conversations WHERE owner_replica IS NOT NULL
+                    ORDER BY owner_replica LIMIT 1)
+                UNION ALL
+                SELECT (SELECT c.owner_replica FROM turnpike.conversations c WHERE c.owner_replica > o.replica
+                    ORDER BY c.owner_replica LIMIT 1)
+                FROM owners o WHERE o.replica IS NOT NULL
+            )
+            SELECT p.replica, turnpike.presence_key(p.replica) AS presence
+            FROM (SELECT replica FROM turnpike.replicas UNION SELECT replica FROM owners) p
+            WHERE p.replica <> \(replica.text)::uuid
+            """
+        ).map { (replica: try $0.id("replica"), presence: LockKey(try $0.get("presence"))) }
+    }
+
+    /// The key of a replica's presence lock.
+    package func presenceKey(_ replica: ReplicaID) async throws -> LockKey {
+        let rows = try await self.pool.query("SELECT turnpike.presence_key(\(replica.text)::uuid) AS key")
+        guard let row = rows.first else { throw PostgresError(.decoding, "no presence key") }
+        return LockKey(try row.get("key"))
+    }
+
+    /// All replicas, for operators.
+    package func replicas() async throws -> [ReplicaRecord] {
+        try await self.pool.query(
+            """
+            SELECT r.replica, r.label, r.version, r.draining, r.workers,
+                \(unescaped: SQLTime.text("r.started_at")) AS started_at,
+                \(unescaped: SQLTime.text("r.seen_at")) AS seen_at,
+                (SELECT count(*) FROM turnpike.conversations c WHERE c.owner_replica = r.replica) AS conversations
+            FROM turnpike.replicas r ORDER BY r.started_at
+            """
+        ).map { row in
+            ReplicaRecord(
+                id: try row.id("replica"),
+                label: try row.get("label"),
+                version: try row.get("version"),
+                startedAt: try row.get("started_at"),
+                seenAt: try row.get("seen_at"),
+                draining: try row.get("draining"),
+                workers: try row.get("workers"),
+                conversations: try row.get("conversations")
+            )
+        }
+    }
+
+    /// The newest dead letters of all organizations, for operators.
+    package func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
+        try await self.pool.query(
+            """
+            SELECT d.turn, d.org, c.agent, c.conversation, d.code, d.message, d.attempts,
+                \(unescaped: SQLTime.text("d.died_at")) AS died_at
+            FROM turnpike.dead_letters d
+            JOIN turnpike.turns t ON t.turn = d.turn
+            JOIN turnpike.conversations c ON c.id = t.conversation_id
+            ORDER BY d.died_at DESC LIMIT \(limit)::integer
+            """
+        ).map { row in
+            DeadLetterRecord(
+                turn: try row.id("turn"),
+                org: try row.get("org"),
+                agent: try row.get("agent"),
+                conversation: try row.get("conversation"),
+                code: try row.get("code"),
+                message: try row.get("message"),
+                attempts: try row.get("attempts"),
+                diedAt: try row.get("died_at")
+            )
+        }
+    }
+}
+
+/// Times as people and JSON read them.
+enum SQLTime {
+    /// An SQL expression that renders a timestamptz column as RFC 3339 in UTC with milliseconds.
+    static func text(_ column: String) -> String {
+        #"to_char(\#(column) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#
+    }
+}

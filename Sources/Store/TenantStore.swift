@@ -1,0 +1,133 @@
+package import Domain
+import Postgres
+
+/// The records of one organization: every statement here names it, in the look-up itself and not beside it, so that
+/// another organization's record and a missing one are the same nothing.
+package struct TenantStore: Sendable {
+    /// The organization it belongs to.
+    package let org: OrganizationID
+    let pool: ConnectionPool
+
+    init(org: OrganizationID, pool: ConnectionPool) {
+        self.org = org
+        self.pool = pool
+    }
+}
+
+// MARK: - Turns
+
+extension TenantStore {
+    /// A turn with its outcome, if it has one.
+    package func turn(_ id: TurnID) async throws -> TurnRecord? {
+        try await self.pool.query(
+            """
+            SELECT t.turn, t.conversation_id, t.seq, t.state, t.attempt, t.deferred_for, c.agent, c.conversation,
+                CASE t.state WHEN 'queued' THEN
+                    (SELECT count(*) FROM turnpike.turns b WHERE b.conversation_id = t.conversation_id
+                        AND b.seq < t.seq AND b.state IN ('queued', 'running')) ELSE 0 END AS ahead,
+                \(unescaped: SQLTime.text("t.queued_at")) AS queued_at,
+                \(unescaped: SQLTime.text("t.started_at")) AS started_at,
+                \(unescaped: SQLTime.text("t.ended_at")) AS ended_at,
+                o.state AS outcome, o.code, o.message, o.reply, o.stop_reason, o.usage
+            FROM turnpike.turns t
+            JOIN turnpike.conversations c ON c.id = t.conversation_id
+            LEFT JOIN turnpike.outcomes o ON o.turn = t.turn
+            WHERE t.turn = \(id.text)::uuid AND t.org = \(self.org.text)::text
+            """
+        ).first.map(Self.turn)
+    }
+
+    private static func turn(_ row: Row) throws -> TurnRecord {
+        guard let state = TurnState(rawValue: try row.get("state")) else {
+            throw PostgresError(.decoding, "unknown turn state")
+        }
+        var outcome: OutcomeRecord?
+        if let ending = try row.get("outcome", as: String?.self).flatMap(TurnState.init(rawValue:)) {
+            outcome = OutcomeRecord(
+                state: ending,
+                code: try row.get("code"),
+                message: try row.get("message"),
+                reply: try row.get("reply"),
+                stopReason: try row.get("stop_reason"),
+                usage: try row.get("usage")
+            )
+        }
+        return TurnRecord(
+            id: try row.id("turn"),
+            agent: try row.get("agent"),
+            conversation: try row.get("conversation"),
+            number: ConversationNumber(try row.get("conversation_id")),
+            seq: try row.get("seq"),
+            state: state,
+            ahead: try row.get("ahead"),
+            attempt: try row.get("attempt"),
+            deferredFor: try row.get("deferred_for"),
+            queuedAt: try row.get("queued_at"),
+            startedAt: try row.get("started_at"),
+            endedAt: try row.get("ended_at"),
+            outcome: outcome
+        )
+    }
+
+    /// Cancels a queued turn at once, or asks for the cancellation of a running one.
+    package func cancel(_ id: TurnID) async throws -> Cancellation {
+        // A turn that changes hands between the look and the lock is matched by neither branch; the next look sees
+        // where it went. It can change hands only forward, so this ends.
+        for _ in 0..<4 {
+            let row = try await self.pool.query(self.cancelStatement(id)).first
+            guard let row else { return .unknown }
+            let number = ConversationNumber(try row.get("id"))
+            if try row.get("cancelled") { return .cancelled(number) }
+            if try row.get("requested") { return .requested(number, owner: try row.optionalID("owner_replica")) }
+            if try row.get("ended") { return .alreadyEnded }
+        }
+        throw PostgresError(.timedOut, "the turn kept changing hands")
+    }
+
+    private func cancelStatement(_ id: TurnID) throws -> Query {
+        let event = try StoredJSON.text(Outcome.cancelled(partial: "").json)
+        return """
+            WITH target AS (
+                SELECT t.turn, t.conversation_id, t.state FROM turnpike.turns t
+                WHERE t.turn = \(id.text)::uuid AND t.org = \(self.org.text)::text
+            ), held AS (
+                SELECT c.id, c.owner_replica FROM turnpike.conversations c
+                WHERE c.id = (SELECT conversation_id FROM target) FOR UPDATE
+            ), cancelled AS (
+                UPDATE turnpike.turns t SET state = 'cancelled', ended_at = now(), cancel_requested_at = now()
+                FROM held WHERE t.turn = \(id.text)::uuid AND t.conversation_id = held.id AND t.state = 'queued'
+                RETURNING t.turn
+            ), requested AS (
+                UPDATE turnpike.turns t SET cancel_requested_at = coalesce(t.cancel_requested_at, now())
+                FROM held WHERE t.turn = \(id.text)::uuid AND t.conversation_id = held.id AND t.state = 'running'
+                RETURNING t.turn
+            ), outcome AS (
+                INSERT INTO turnpike.outcomes (turn, state, reply) SELECT turn, 'cancelled', '' FROM cancelled
+            ), moved AS (
+                UPDATE turnpike.conversations c
+                SET queued = c.queued - 1, last_event = c.last_event + 1,
+                    ready_at = CASE WHEN c.owner_nonce IS NULL AND c.queued > 1 THEN coalesce(c.ready_at, now()) END
+                FROM cancelled, held WHERE c.id = held.id
+                RETURNING c.id, c.last_event
+            ), logged AS (
+                INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
+                SELECT moved.id, moved.last_event, cancelled.turn, 'turn.cancelled', \(event)::json
+                FROM moved, cancelled
+            )
+            SELECT held.id, held.owner_replica, EXISTS (SELECT FROM cancelled) AS cancelled,
+                EXISTS (SELECT FROM requested) AS requested,
+                target.state NOT IN ('queued', 'running') AS ended
+            FROM target, held
+            """
+    }
+}
+
+/// What a cancellation did.
+package enum Cancellation: Sendable, Hashable {
+    /// The turn was queued and has its outcome.
+    case cancelled(ConversationNumber)
+    /// The turn is running; its owner is to be told.
+    case requested(ConversationNumber, owner: ReplicaID?)
+    case alreadyEnded
+    case unknown
+}

@@ -1,0 +1,42 @@
+package import Postgres
+package import Runtime
+internal import Store
+
+/// A migrated database of a test's own.
+package enum StoreDatabase {
+    /// Its connection string. Cloned from a template that is migrated once per process.
+    package static func fresh() async throws -> String {
+        try await TestDatabase.fresh(template: "turnpike") { conninfo in
+            try await Schema.migrator.apply(
+                conninfo: conninfo,
+                on: TestPlatform.reactor(),
+                blocking: TestPlatform.blocking,
+                log: .silent
+            )
+        }.conninfo
+    }
+
+    /// A pool on a fresh migrated database.
+    package static func pool(size: Int) async throws -> ConnectionPool {
+        ConnectionPool(
+            configuration: .init(conninfo: try await self.fresh(), size: size),
+            reactor: try TestPlatform.reactor(),
+            blocking: TestPlatform.blocking,
+            log: .silent,
+            metrics: Metrics()
+        )
+    }
+}
+
+/// The reactor and the blocking threads that the tests of one process share.
+package enum TestPlatform {
+    private static let made = Result { try Reactor(name: "tests") }
+
+    /// The shared reactor; throws when the system gave none.
+    package static func reactor() throws -> Reactor {
+        try self.made.get()
+    }
+
+    /// The shared threads for blocking calls.
+    package static let blocking = BlockingPool(threads: 4)
+}

@@ -1,0 +1,350 @@
+CREATE SCHEMA turnpike;
+CREATE DOMAIN turnpike.identifier AS text COLLATE pg_catalog."C"
+	CONSTRAINT identifier_check CHECK ((VALUE ~ '^[A-Za-z0-9._:-]{1,128}$'::text));
+CREATE FUNCTION turnpike.enqueue_turn(p_agent text, p_input jsonb, p_org text DEFAULT NULL::text, p_conversation text DEFAULT NULL::text, p_run uuid DEFAULT NULL::uuid, p_client_key text DEFAULT NULL::text, p_body_hash bytea DEFAULT NULL::bytea, p_deadline_seconds integer DEFAULT NULL::integer, p_metadata jsonb DEFAULT NULL::jsonb, p_turn uuid DEFAULT gen_random_uuid(), p_queue_limit integer DEFAULT 100, p_reject_if_busy boolean DEFAULT false) RETURNS TABLE(verdict text, turn uuid, conversation_id bigint, seq bigint, state text, ahead integer, owner_replica uuid, first_event bigint)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    home turnpike.conversations;
+    existing turnpike.turns;
+BEGIN
+    IF p_client_key IS NOT NULL THEN
+        SELECT * INTO existing FROM turnpike.turns t WHERE t.org = p_org AND t.client_key = p_client_key;
+        IF FOUND THEN
+            RETURN QUERY
+                SELECT CASE WHEN existing.body_hash IS NOT DISTINCT FROM p_body_hash
+                            THEN 'repeated' ELSE 'conflict' END,
+                    existing.turn, existing.conversation_id, existing.seq, existing.state,
+                    CASE existing.state WHEN 'queued' THEN
+                        (SELECT count(*)::integer FROM turnpike.turns t
+                         WHERE t.conversation_id = existing.conversation_id AND t.state IN ('queued', 'running')
+                             AND t.seq < existing.seq)
+                        ELSE 0 END,
+                    c.owner_replica, 0::bigint
+                FROM turnpike.conversations c WHERE c.id = existing.conversation_id;
+            RETURN;
+        END IF;
+    END IF;
+    IF p_org IS NOT NULL AND p_conversation IS NOT NULL AND p_run IS NOT NULL THEN
+        SELECT * INTO home FROM turnpike.conversations c
+            WHERE c.org = p_org AND c.agent = p_agent AND c.conversation = p_conversation FOR UPDATE;
+        IF NOT FOUND THEN
+            INSERT INTO turnpike.conversations (org, agent, conversation) VALUES (p_org, p_agent, p_conversation)
+                ON CONFLICT (org, agent, conversation) DO NOTHING;
+            SELECT * INTO home FROM turnpike.conversations c
+                WHERE c.org = p_org AND c.agent = p_agent AND c.conversation = p_conversation FOR UPDATE;
+        END IF;
+    ELSE
+        INSERT INTO turnpike.conversations (org, agent, conversation)
+            VALUES (p_org, p_agent, CASE WHEN p_run IS NULL OR p_org IS NOT NULL THEN NULL ELSE p_conversation END)
+            RETURNING * INTO home;
+    END IF;
+    IF home.deleted_at IS NOT NULL THEN
+        RETURN QUERY SELECT 'deleted', NULL::uuid, home.id, 0::bigint, NULL::text, 0, NULL::uuid, 0::bigint;
+        RETURN;
+    ELSIF home.queued >= p_queue_limit THEN
+        RETURN QUERY SELECT 'full', NULL::uuid, home.id, 0::bigint, NULL::text, home.queued, home.owner_replica,
+            0::bigint;
+        RETURN;
+    ELSIF p_reject_if_busy AND (home.queued > 0 OR home.running IS NOT NULL) THEN
+        RETURN QUERY SELECT 'busy', NULL::uuid, home.id, 0::bigint, NULL::text,
+            home.queued + (home.running IS NOT NULL)::integer, home.owner_replica, 0::bigint;
+        RETURN;
+    END IF;
+    INSERT INTO turnpike.turns (turn, conversation_id, org, seq, first_event, run, client_key, body_hash, input, metadata,
+                                deadline_seconds)
+        VALUES (p_turn, home.id, p_org, home.last_turn + 1, home.last_event + 1, p_run, p_client_key, p_body_hash,
+                p_input, p_metadata, p_deadline_seconds);
+    INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
+        VALUES (home.id, home.last_event + 1, p_turn, 'turn.queued',
+                format('{"position":%s}', home.queued + (home.running IS NOT NULL)::integer)::json);
+    UPDATE turnpike.conversations c
+        SET last_turn = c.last_turn + 1, last_event = c.last_event + 1, queued = c.queued + 1, active_at = now(),
+            ready_at = CASE WHEN c.owner_nonce IS NULL THEN coalesce(c.ready_at, now()) END
+        WHERE c.id = home.id;
+    RETURN QUERY SELECT 'accepted', p_turn, home.id, home.last_turn + 1, 'queued',
+        home.queued + (home.running IS NOT NULL)::integer, home.owner_replica, home.last_event + 1;
+END
+$$;
+CREATE FUNCTION turnpike.lock_key(org text, agent text, conversation text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN hashtextextended(((((((((octet_length(org) || ':'::text) || org) || octet_length(agent)) || ':'::text) || agent) || octet_length(conversation)) || ':'::text) || conversation), (0)::bigint);
+CREATE FUNCTION turnpike.presence_key(replica uuid) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN hashtextextended((replica)::text, (1)::bigint);
+CREATE TABLE turnpike.agents (
+    org turnpike.identifier NOT NULL,
+    agent turnpike.identifier NOT NULL,
+    configuration jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT agents_version_check CHECK ((version > 0))
+);
+CREATE TABLE turnpike.approvals (
+    approval uuid NOT NULL,
+    org turnpike.identifier NOT NULL,
+    conversation_id bigint NOT NULL,
+    turn uuid NOT NULL,
+    attempt integer NOT NULL,
+    tool json NOT NULL,
+    arguments json,
+    arguments_hash bytea NOT NULL,
+    options json NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    decision text,
+    decided_by text,
+    reason text,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    CONSTRAINT approvals_arguments_hash_check CHECK ((octet_length(arguments_hash) = 32)),
+    CONSTRAINT approvals_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT approvals_check CHECK ((expires_at > asked_at)),
+    CONSTRAINT approvals_check1 CHECK (((state = 'pending'::text) = (decided_at IS NULL))),
+    CONSTRAINT approvals_check2 CHECK (((state = 'decided'::text) = (decision IS NOT NULL))),
+    CONSTRAINT approvals_check3 CHECK (((decided_by IS NULL) OR (state = 'decided'::text))),
+    CONSTRAINT approvals_check4 CHECK (((reason IS NULL) OR (state = 'decided'::text))),
+    CONSTRAINT approvals_decision_check CHECK (((length(decision) >= 1) AND (length(decision) <= 1000))),
+    CONSTRAINT approvals_options_check CHECK ((json_typeof(options) = 'array'::text)),
+    CONSTRAINT approvals_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 1000))),
+    CONSTRAINT approvals_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'decided'::text, 'expired'::text])))
+);
+CREATE TABLE turnpike.conversations (
+    id bigint NOT NULL,
+    org turnpike.identifier,
+    agent turnpike.identifier NOT NULL,
+    conversation turnpike.identifier,
+    epoch bigint DEFAULT 0 NOT NULL,
+    owner_nonce uuid,
+    owner_replica uuid,
+    head bigint DEFAULT 0 NOT NULL,
+    last_turn bigint DEFAULT 0 NOT NULL,
+    last_event bigint DEFAULT 0 NOT NULL,
+    queued integer DEFAULT 0 NOT NULL,
+    running uuid,
+    ready_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    active_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT conversations_check CHECK (((owner_nonce IS NULL) = (owner_replica IS NULL))),
+    CONSTRAINT conversations_check1 CHECK (((running IS NULL) OR (owner_nonce IS NOT NULL))),
+    CONSTRAINT conversations_check2 CHECK (((ready_at IS NULL) OR (owner_nonce IS NULL))),
+    CONSTRAINT conversations_check3 CHECK ((head <= last_turn)),
+    CONSTRAINT conversations_epoch_check CHECK ((epoch >= 0)),
+    CONSTRAINT conversations_head_check CHECK ((head >= 0)),
+    CONSTRAINT conversations_queued_check CHECK ((queued >= 0))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+ALTER TABLE turnpike.conversations ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME turnpike.conversations_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE turnpike.dead_letters (
+    turn uuid NOT NULL,
+    org turnpike.identifier,
+    code text NOT NULL,
+    message text NOT NULL,
+    attempts integer NOT NULL,
+    died_at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE turnpike.deployments (
+    deployment uuid NOT NULL,
+    conversation_id bigint NOT NULL,
+    replica uuid NOT NULL,
+    epoch bigint NOT NULL,
+    pid integer,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    ending text
+);
+CREATE TABLE turnpike.events (
+    conversation_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    turn uuid NOT NULL,
+    type text NOT NULL,
+    data json NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT events_seq_check CHECK ((seq > 0))
+);
+CREATE TABLE turnpike.markers (
+    turn uuid NOT NULL,
+    conversation_id bigint NOT NULL,
+    deployment uuid NOT NULL,
+    replica uuid NOT NULL,
+    epoch bigint NOT NULL,
+    armed_at timestamp with time zone DEFAULT now() NOT NULL,
+    progress_deadline timestamp with time zone NOT NULL,
+    hard_deadline timestamp with time zone NOT NULL
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+CREATE TABLE turnpike.migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT migrations_number_check CHECK ((number > 0))
+);
+CREATE TABLE turnpike.organizations (
+    org turnpike.identifier NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE turnpike.outcomes (
+    turn uuid NOT NULL,
+    state text NOT NULL,
+    code text,
+    message text,
+    reply text NOT NULL,
+    stop_reason text,
+    usage jsonb,
+    epoch bigint,
+    owner_nonce uuid,
+    ended_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT outcomes_check CHECK (((state = 'failed'::text) = (code IS NOT NULL))),
+    CONSTRAINT outcomes_state_check CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))
+);
+CREATE TABLE turnpike.replicas (
+    replica uuid NOT NULL,
+    label text NOT NULL,
+    version text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    draining boolean DEFAULT false NOT NULL,
+    workers integer DEFAULT 0 NOT NULL
+);
+CREATE TABLE turnpike.snapshots (
+    conversation_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    parent bigint NOT NULL,
+    kind text NOT NULL,
+    body bytea NOT NULL,
+    sha256 bytea NOT NULL,
+    epoch bigint NOT NULL,
+    owner_nonce uuid NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT snapshots_check CHECK (((parent >= 0) AND (parent < seq))),
+    CONSTRAINT snapshots_check1 CHECK (((kind = 'base'::text) OR (parent > 0))),
+    CONSTRAINT snapshots_kind_check CHECK ((kind = ANY (ARRAY['base'::text, 'delta'::text]))),
+    CONSTRAINT snapshots_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+ALTER TABLE ONLY turnpike.snapshots ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE TABLE turnpike.tokens (
+    token uuid NOT NULL,
+    org turnpike.identifier NOT NULL,
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT tokens_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT tokens_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT tokens_scopes_check CHECK ((scopes <@ ARRAY['turns'::text, 'agents'::text, 'admin'::text, 'operator'::text]))
+);
+CREATE TABLE turnpike.turns (
+    turn uuid NOT NULL,
+    conversation_id bigint NOT NULL,
+    org turnpike.identifier,
+    seq bigint NOT NULL,
+    first_event bigint NOT NULL,
+    run uuid,
+    state text DEFAULT 'queued'::text NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    client_key text,
+    body_hash bytea,
+    input jsonb NOT NULL,
+    metadata jsonb,
+    deadline_seconds integer,
+    deferred_since timestamp with time zone,
+    deferred_for text,
+    cancel_requested_at timestamp with time zone,
+    queued_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    CONSTRAINT turns_attempt_check CHECK ((attempt >= 0)),
+    CONSTRAINT turns_check CHECK (((ended_at IS NULL) = (state = ANY (ARRAY['queued'::text, 'running'::text])))),
+    CONSTRAINT turns_check1 CHECK (((state <> 'running'::text) OR (attempt > 0))),
+    CONSTRAINT turns_client_key_check CHECK (((length(client_key) >= 1) AND (length(client_key) <= 200))),
+    CONSTRAINT turns_deadline_seconds_check CHECK (((deadline_seconds >= 1) AND (deadline_seconds <= 86400))),
+    CONSTRAINT turns_first_event_check CHECK ((first_event > 0)),
+    CONSTRAINT turns_input_check CHECK ((jsonb_typeof(input) = 'array'::text)),
+    CONSTRAINT turns_seq_check CHECK ((seq > 0)),
+    CONSTRAINT turns_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+)
+WITH (fillfactor='80');
+ALTER TABLE ONLY turnpike.agents
+    ADD CONSTRAINT agents_pkey PRIMARY KEY (org, agent);
+ALTER TABLE ONLY turnpike.approvals
+    ADD CONSTRAINT approvals_pkey PRIMARY KEY (approval);
+ALTER TABLE ONLY turnpike.conversations
+    ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY turnpike.dead_letters
+    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (turn);
+ALTER TABLE ONLY turnpike.deployments
+    ADD CONSTRAINT deployments_pkey PRIMARY KEY (deployment);
+ALTER TABLE ONLY turnpike.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (conversation_id, seq);
+ALTER TABLE ONLY turnpike.markers
+    ADD CONSTRAINT markers_conversation_id_key UNIQUE (conversation_id);
+ALTER TABLE ONLY turnpike.markers
+    ADD CONSTRAINT markers_pkey PRIMARY KEY (turn);
+ALTER TABLE ONLY turnpike.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (number);
+ALTER TABLE ONLY turnpike.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (org);
+ALTER TABLE ONLY turnpike.outcomes
+    ADD CONSTRAINT outcomes_pkey PRIMARY KEY (turn);
+ALTER TABLE ONLY turnpike.replicas
+    ADD CONSTRAINT replicas_pkey PRIMARY KEY (replica);
+ALTER TABLE ONLY turnpike.snapshots
+    ADD CONSTRAINT snapshots_conversation_id_parent_key UNIQUE (conversation_id, parent);
+ALTER TABLE ONLY turnpike.snapshots
+    ADD CONSTRAINT snapshots_pkey PRIMARY KEY (conversation_id, seq);
+ALTER TABLE ONLY turnpike.tokens
+    ADD CONSTRAINT tokens_hash_key UNIQUE (hash);
+ALTER TABLE ONLY turnpike.tokens
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (token);
+ALTER TABLE ONLY turnpike.turns
+    ADD CONSTRAINT turns_conversation_id_seq_key UNIQUE (conversation_id, seq);
+ALTER TABLE ONLY turnpike.turns
+    ADD CONSTRAINT turns_pkey PRIMARY KEY (turn);
+CREATE INDEX approvals_conversation ON turnpike.approvals USING btree (conversation_id);
+CREATE INDEX approvals_org ON turnpike.approvals USING btree (org, approval);
+CREATE INDEX approvals_pending ON turnpike.approvals USING btree (org, approval) WHERE (state = 'pending'::text);
+CREATE INDEX approvals_turn ON turnpike.approvals USING btree (turn, asked_at);
+CREATE UNIQUE INDEX conversations_key ON turnpike.conversations USING btree (org, agent, conversation);
+CREATE INDEX conversations_owned ON turnpike.conversations USING btree (owner_replica) WHERE (owner_replica IS NOT NULL);
+CREATE INDEX conversations_ready ON turnpike.conversations USING btree (ready_at) WHERE (ready_at IS NOT NULL);
+CREATE INDEX dead_letters_recent ON turnpike.dead_letters USING btree (org, died_at);
+CREATE INDEX deployments_conversation ON turnpike.deployments USING btree (conversation_id, started_at);
+CREATE INDEX deployments_live ON turnpike.deployments USING btree (replica) WHERE (ended_at IS NULL);
+CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
+CREATE UNIQUE INDEX turns_client_key ON turnpike.turns USING btree (org, client_key) WHERE (client_key IS NOT NULL);
+CREATE INDEX turns_queued ON turnpike.turns USING btree (conversation_id, seq) WHERE (state = 'queued'::text);
+ALTER TABLE ONLY turnpike.agents
+    ADD CONSTRAINT agents_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
+ALTER TABLE ONLY turnpike.approvals
+    ADD CONSTRAINT approvals_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.approvals
+    ADD CONSTRAINT approvals_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.dead_letters
+    ADD CONSTRAINT dead_letters_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.deployments
+    ADD CONSTRAINT deployments_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.markers
+    ADD CONSTRAINT markers_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.markers
+    ADD CONSTRAINT markers_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.outcomes
+    ADD CONSTRAINT outcomes_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.snapshots
+    ADD CONSTRAINT snapshots_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.tokens
+    ADD CONSTRAINT tokens_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
+ALTER TABLE ONLY turnpike.turns
+    ADD CONSTRAINT turns_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
