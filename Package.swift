@@ -56,6 +56,7 @@ let package = Package(
             swiftSettings: house
         ),
         module("Store", ["Crypto", "Domain", "Migrations", "Postgres", "Runtime"]),
+        module("Workers", ["Domain", "Runtime", "Subprocess"]),
 
         // Tests and measurements.
         module("TestKit", ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "Store", "Subprocess"]),
@@ -83,5 +84,6 @@ let package = Package(
             "StoreTests",
             ["Crypto", "Domain", "EmbeddedPostgres", "Migrations", "Postgres", "Runtime", "Store", "TestKit"]
         ),
+        tests("WorkersTests", ["Domain", "Runtime", "Subprocess", "TestKit", "Workers"]),
     ]
 )

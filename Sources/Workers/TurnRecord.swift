@@ -1,0 +1,86 @@
+import Domain
+
+/// What a turn has produced so far, and how it ends: a value, so that every ending is a test without a process.
+struct TurnRecord: Sendable {
+    /// How a turn ended and what that says about the worker.
+    struct Ending: Sendable {
+        let outcome: Outcome
+        let snapshot: SnapshotUpdate?
+        /// The worker's state is what the conversation's state says, so it may take the next turn.
+        let isSure: Bool
+    }
+
+    private let outputBytes: Int
+    private let keepsSnapshots: Bool
+    private(set) var text = ""
+    private var counted = 0
+    private var usage: JSONValue?
+    /// Somebody asked for the end of the turn: whatever it ends with, it is cancelled.
+    var isCancelled = false
+
+    /// `keepsSnapshots`: the worker's state is only what a snapshot says, so a turn that leaves none spoils it.
+    init(outputBytes: Int, keepsSnapshots: Bool) {
+        self.outputBytes = outputBytes
+        self.keepsSnapshots = keepsSnapshots
+    }
+
+    /// Takes an event into account. Returns false when it is one too many; it is not taken then.
+    mutating func note(_ event: TurnEvent) -> Bool {
+        switch event {
+        case .delta(let text):
+            guard self.count(text.utf8.count) else { return false }
+            self.text += text
+        case .thought(let text):
+            return self.count(text.utf8.count)
+        case .usage(let usage):
+            self.usage = usage
+        case .queued, .started, .tool, .plan, .approvalRequested, .approvalResolved, .retried, .ended:
+            break
+        }
+        return true
+    }
+
+    /// Counts bytes against the turn's output. Returns false when they are too many.
+    mutating func count(_ bytes: Int) -> Bool {
+        guard bytes <= self.outputBytes - self.counted else { return false }
+        self.counted += bytes
+        return true
+    }
+
+    /// The ending when the worker says that it is done.
+    func ending(_ stop: DriverStop) -> Ending {
+        if self.isCancelled { return self.cancelled(isSure: true) }
+        guard stop.stopReason != "refusal" else {
+            let message = self.text.isEmpty ? FailureCode.refused.meaning : self.text
+            return self.failure(.refused, message, isSure: true)
+        }
+        let snapshot: SnapshotUpdate?
+        switch stop.snapshot {
+        case .none: snapshot = nil
+        case .update(let update): snapshot = update
+        case .bad(let problem): return self.failure(.snapshotFailed, problem, isSure: false)
+        case .tooLarge(let size):
+            return self.failure(.snapshotTooLarge, "the worker's snapshot has \(size) bytes", isSure: false)
+        }
+        let reply = Reply(text: self.text, stopReason: stop.stopReason, usage: stop.usage ?? self.usage)
+        return Ending(
+            outcome: .completed(reply),
+            snapshot: snapshot,
+            isSure: snapshot != nil || !self.keepsSnapshots
+        )
+    }
+
+    /// The ending without an answer.
+    func failure(_ code: FailureCode, _ message: String, isSure: Bool) -> Ending {
+        if self.isCancelled { return self.cancelled(isSure: isSure) }
+        return Ending(
+            outcome: .failed(code, message: message, partial: self.text),
+            snapshot: nil,
+            isSure: isSure && !self.keepsSnapshots
+        )
+    }
+
+    private func cancelled(isSure: Bool) -> Ending {
+        Ending(outcome: .cancelled(partial: self.text), snapshot: nil, isSure: isSure && !self.keepsSnapshots)
+    }
+}

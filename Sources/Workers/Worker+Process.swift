@@ -1,0 +1,281 @@
+import Domain
+import Runtime
+import Subprocess
+
+// The process behind a worker: starting it, attending to it, and seeing it off.
+
+extension Worker {
+    /// How long a process that closed its output may take to exit before it is killed.
+    private static let closedOutputGrace = Duration.seconds(2)
+
+    /// Makes the workspace and starts what has to run before the first turn. Returns when the worker is ready.
+    func open() async throws(WorkerError) {
+        let limits = self.order.configuration.limits
+        try await self.makeWorkspace()
+        if self.hasProcessPerTurn {
+            _ = try self.command(for: nil)
+            self.advance { state, effects in state.carry(state.driver.opened(), &effects) }
+        } else {
+            try await self.spawn(self.command(for: nil))
+            self.advance { state, effects in state.carry(state.driver.opened(), &effects) }
+            let timer = Task {
+                // Awaited by nobody: cancelled a few lines below, and harmless when it comes too late.
+                do { try await Task.sleep(for: .seconds(limits.startSeconds)) } catch { return }
+                self.startIsOverdue()
+            }
+            defer { timer.cancel() }
+            try await self.started.value().get()
+        }
+        self.advance { state, effects in state.apply(.bound, &effects) }
+        guard self.isUsable else {
+            throw WorkerError(code: .workerStartFailed, message: "the worker was stopped while it started")
+        }
+    }
+
+    private func startIsOverdue() {
+        let seconds = self.order.configuration.limits.startSeconds
+        self.advance { state, effects in
+            guard state.lifecycle.state == .starting else { return }
+            let message = "the worker did not initialize within \(seconds) s"
+            state.apply(.deadlinePassed, failing: (.workerStartFailed, message), &effects)
+        }
+    }
+
+    private func makeWorkspace() async throws(WorkerError) {
+        do {
+            try await self.tools.blocking.run { [workspace, root = self.tools.root] in
+                try workspace.create(below: root)
+            }
+        } catch {
+            let message = "the worker's workspace cannot be made: \(error)"
+            throw WorkerError(code: .workerStartFailed, message: message, cause: error)
+        }
+    }
+
+    /// The process to start: for the worker, or for one turn of it.
+    private func command(for turn: ArmedTurn?) throws(WorkerError) -> Command {
+        let configuration = self.order.configuration
+        var context: [String: String] = [:]
+        if let turn {
+            context["TURNPIKE_TURN"] = turn.id.text
+            context["TURNPIKE_AGENT"] = self.order.agent.text
+            context["TURNPIKE_ORG"] = self.order.org?.text
+            context["TURNPIKE_CONVERSATION"] = self.order.conversation?.text
+        }
+        let variables = WorkerEnvironment.variables(
+            configuration: configuration,
+            workspace: self.workspace,
+            path: self.tools.path,
+            adding: context
+        )
+        let program = try WorkerEnvironment.resolve(
+            configuration.command.first ?? "",
+            path: variables["PATH"] ?? WorkerEnvironment.systemPath
+        )
+        return Command(
+            executable: program,
+            arguments: Array(configuration.command.dropFirst()),
+            environment: variables,
+            directory: self.workspace.work,
+            limits: Self.resources(configuration),
+            noNewPrivileges: configuration.isolation == .limits,
+            output: self.hasProcessPerTurn ? .bytes : .lines(maximumBytes: self.longestLine)
+        )
+    }
+
+    /// A line that carries a snapshot may be as long as the largest snapshot makes it; the driver holds all others to
+    /// `line_bytes`.
+    private var longestLine: Int {
+        let limits = self.order.configuration.limits
+        return self.mayWriteSnapshots ? limits.lineBytes + limits.snapshotBytes / 3 * 4 + 8 : limits.lineBytes
+    }
+
+    private static func resources(_ configuration: AgentConfiguration) -> ResourceLimits {
+        guard configuration.isolation == .limits else { return ResourceLimits() }
+        return ResourceLimits(
+            openFiles: configuration.limits.openFiles,
+            addressSpaceBytes: configuration.limits.memoryBytes,
+            coreBytes: 0
+        )
+    }
+
+    private func spawn(_ command: Command) async throws(WorkerError) {
+        let child: ChildProcess
+        do {
+            child = try await self.tools.spawner.start(command)
+        } catch {
+            throw WorkerError(
+                code: .workerStartFailed,
+                message: "\(command.executable) cannot be started: \(error)",
+                cause: error
+            )
+        }
+        let isUnwanted = self.state.withLock { state in
+            state.child = child
+            state.lastActivity = .now
+            return state.lifecycle.state == .stopping || state.lifecycle.state == .exited
+        }
+        // Awaited by `stop` through `gone`, and by the turn when the process is the turn's own.
+        let attendant = Task { await self.attend(child) }
+        self.state.withLock { $0.attendant = attendant }
+        self.writerWake.raise()
+        if isUnwanted { child.kill() }
+    }
+
+    /// Starts the process of one turn and puts up with its failure: the turn fails then, the worker does not.
+    func spawn(for turn: ArmedTurn) async {
+        do {
+            try await self.spawn(self.command(for: turn))
+        } catch {
+            self.advance { state, effects in
+                state.outbox = []
+                guard let open = state.turn else { return }
+                state.finish(open.failure(error.code, error.message, isSure: true), &effects)
+            }
+        }
+    }
+
+    // MARK: Attending
+
+    /// Feeds and reads the process until it is gone.
+    private func attend(_ child: ChildProcess) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.write(to: child) }
+            await self.read(from: child)
+            let status = await self.exit(of: child)
+            // Everything of it is gone by now; this closes what was its own.
+            await child.end(.immediate)
+            await self.processEnded(status, refusal: child.startFailure, LastWords.text(await child.errorTail))
+            self.writerWake.raise()
+        }
+    }
+
+    private func write(to child: ChildProcess) async {
+        while true {
+            await self.writerWake.wait()
+            let batch = self.state.withLock { state -> [Outgoing]? in
+                guard state.child === child else { return nil }
+                defer { state.outbox = [] }
+                return state.outbox
+            }
+            guard let batch else { return }
+            for item in batch {
+                switch item {
+                case .bytes(let bytes):
+                    // A process that does not read has its own end, which says more than this error.
+                    do { try await child.write(bytes) } catch { break }
+                case .end: await child.closeInput()
+                }
+            }
+        }
+    }
+
+    private func read(from child: ChildProcess) async {
+        do {
+            while let output = try await child.nextOutput() {
+                let bytes =
+                    switch output {
+                    case .line(let bytes), .bytes(let bytes): bytes
+                    }
+                self.advance { state, effects in
+                    state.lastActivity = .now
+                    state.carry(state.driver.received(bytes), &effects)
+                }
+            }
+        } catch {
+            self.advance { state, effects in
+                state.apply(.killRequested, failing: (.outputLimit, "the worker's output: \(error)"), &effects)
+            }
+        }
+    }
+
+    /// Waits for the exit of a process whose output has ended. A worker without an output is of no use, so it has
+    /// only a moment; the process of a turn may work on in silence.
+    private func exit(of child: ChildProcess) async -> WorkerStatus {
+        let status = await withTaskGroup(of: Void.self) { group in
+            if !self.hasProcessPerTurn {
+                group.addTask {
+                    do { try await Task.sleep(for: Self.closedOutputGrace) } catch { return }
+                    child.kill()
+                }
+            }
+            let status = await child.exit()
+            group.cancelAll()
+            return status
+        }
+        return switch status {
+        case .exited(let code): .exited(code)
+        case .signalled(let signal): .signalled(signal)
+        }
+    }
+
+    /// `refusal`: why the program never ran, when it did not.
+    private func processEnded(_ status: WorkerStatus, refusal: SubprocessError?, _ words: String) async {
+        let (effects, wasKilled) = self.state.withLock { state in
+            var effects = Effects()
+            state.child = nil
+            state.outbox = []
+            if let actions = state.driver.ended(status), state.turn != nil {
+                state.carry(actions.map { Self.add(words, to: $0) }, &effects)
+            }
+            if state.lifecycle.state == .stopping || !self.hasProcessPerTurn && state.lifecycle.state != .exited {
+                let when = state.lifecycle.state == .starting ? " before it was ready" : ""
+                let message = refusal?.message ?? LastWords.join("the worker \(status)\(when)", words)
+                state.apply(.exited, failing: (.workerExited, message), &effects)
+            }
+            return (effects, state.wasKilled)
+        }
+        self.perform(effects)
+        guard let intended = effects.exitIsIntended else { return }
+        let reason = !intended ? "exited" : wasKilled ? "killed" : "stopped"
+        self.tools.metrics.count(
+            "turnpike_worker_exits_total",
+            "Workers that ended, by reason.",
+            labels: ["reason": reason]
+        )
+        let fields: KeyValuePairs<String, LogValue> = [
+            "reason": .text(reason), "status": .text("\(status)"), "last_words": .text(words),
+        ]
+        if intended {
+            self.tools.log.info("worker ended", fields)
+        } else {
+            self.tools.log.warning("worker ended", fields)
+        }
+        await self.leave(WorkerExit(status: status, wasIntended: intended, lastWords: words))
+    }
+
+    private static func add(_ words: String, to action: DriverAction) -> DriverAction {
+        guard case .failed(let code, let message, let sure) = action else { return action }
+        return .failed(code, LastWords.join(message, words), sure: sure)
+    }
+
+    // MARK: Seeing off
+
+    /// Ends the whole tree: the protocol's own end, SIGTERM, SIGKILL.
+    func tearDown(_ child: ChildProcess) async {
+        let grace = Duration.seconds(self.order.configuration.limits.graceSeconds)
+        _ = await child.end(Teardown(afterInput: min(grace, .seconds(2)), afterTerminate: grace))
+    }
+
+    /// The worker is gone: tells who asked, removes what goes with it, and frees its place.
+    func leave(_ exit: WorkerExit) async {
+        let observers = self.state.withLock { state in
+            state.exit = exit
+            defer { state.observers = [] }
+            return state.observers
+        }
+        for observer in observers { observer(exit) }
+        await self.removeWorkspace()
+        self.place.release()
+        self.gone.resolve(())
+    }
+
+    private func removeWorkspace() async {
+        do {
+            try await self.tools.blocking.run { [workspace] in try workspace.remove() }
+        } catch {
+            let fields: KeyValuePairs<String, LogValue> = ["path": .text(self.workspace.path), "error": .error(error)]
+            self.tools.log.warning("workspace not removed", fields)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+import Domain
+import Runtime
+import Subprocess
+
+// What a worker knows and decides, as values. Everything here runs under the worker's lock and only writes down, in
+// `Effects`, what is to be done once the lock is free.
+
+extension Worker {
+    /// What goes to the process's input.
+    enum Outgoing: Sendable {
+        case bytes([UInt8])
+        case end
+    }
+
+    /// What goes to the task that performs the turn. In a queue under the worker's lock, so that events keep their
+    /// order and none comes after the end.
+    enum TurnSignal: Sendable {
+        case event(TurnEvent)
+        case question(PermissionQuestion)
+        /// The grace begins.
+        case cancelled
+        /// The process is to be ended by signal.
+        case interrupt
+        case ended(TurnRecord.Ending)
+    }
+
+    /// What is to be done outside the lock.
+    struct Effects: Sendable {
+        var wakesWriter = false
+        var wakesTurn = false
+        var stops = false
+        var kills = false
+        var started: Result<Void, WorkerError>?
+        var exitIsIntended: Bool?
+        var oddities: [DriverOddity] = []
+        var illegal: [WorkerLifecycle.IllegalEvent] = []
+    }
+
+    struct State {
+        var lifecycle = WorkerLifecycle()
+        var driver: any WorkerDriver
+        var child: ChildProcess?
+        var attendant: Task<Void, Never>?
+        var outbox: [Outgoing] = []
+        /// The turn that runs.
+        var turn: TurnRecord?
+        var signals: [TurnSignal] = []
+        /// Questions of the turn that wait for an answer.
+        var questions: Set<String> = []
+        var lastActivity = ContinuousClock.now
+        var wasKilled = false
+        var exit: WorkerExit?
+        var observers: [@Sendable (WorkerExit) -> Void] = []
+
+        init(driver: any WorkerDriver) {
+            self.driver = driver
+        }
+
+        /// Writes down what the driver wants done.
+        mutating func carry(_ actions: [DriverAction], _ effects: inout Effects) {
+            for action in actions {
+                switch action {
+                case .send(let bytes):
+                    self.outbox.append(.bytes(bytes))
+                    effects.wakesWriter = true
+                case .closeInput:
+                    self.outbox.append(.end)
+                    effects.wakesWriter = true
+                case .interrupt: self.signal(.interrupt, &effects)
+                case .ready:
+                    self.apply(.ready, &effects)
+                    effects.started = .success(())
+                case .unready(let message): self.apply(.killRequested, failing: (.workerStartFailed, message), &effects)
+                case .event(let event): self.log(event, &effects)
+                case .counted(let bytes):
+                    if self.turn?.count(bytes) == false { self.overflow(&effects) }
+                case .ask(let question):
+                    self.questions.insert(question.id)
+                    self.signal(.question(question), &effects)
+                case .idle(let stop):
+                    if let turn = self.turn { self.finish(turn.ending(stop), &effects) }
+                case .failed(let code, let message, let sure):
+                    if let turn = self.turn { self.finish(turn.failure(code, message, isSure: sure), &effects) }
+                case .broken(let code, let message): self.apply(.killRequested, failing: (code, message), &effects)
+                case .odd(let oddity): effects.oddities.append(oddity)
+                }
+            }
+        }
+
+        private mutating func log(_ event: TurnEvent, _ effects: inout Effects) {
+            guard self.turn != nil else { return }
+            guard self.turn?.note(event) == true else { return self.overflow(&effects) }
+            self.signal(.event(event), &effects)
+        }
+
+        private mutating func overflow(_ effects: inout Effects) {
+            self.apply(.killRequested, failing: (.outputLimit, "the turn's output is over the agent's limit"), &effects)
+        }
+
+        private mutating func signal(_ signal: TurnSignal, _ effects: inout Effects) {
+            guard self.turn != nil else { return }
+            self.signals.append(signal)
+            effects.wakesTurn = true
+        }
+
+        /// Ends the turn that runs and moves the worker on.
+        mutating func finish(_ ending: TurnRecord.Ending, _ effects: inout Effects) {
+            self.close(ending, &effects)
+            self.apply(ending.isSure ? .turnEnded : .turnSpoilt, &effects)
+        }
+
+        private mutating func close(_ ending: TurnRecord.Ending, _ effects: inout Effects) {
+            self.signal(.ended(ending), &effects)
+            self.turn = nil
+            self.questions = []
+        }
+
+        /// Asks for the end of the turn that runs; the grace begins.
+        mutating func cancelTurn(_ effects: inout Effects) {
+            guard self.turn?.isCancelled == false else { return }
+            self.turn?.isCancelled = true
+            self.questions = []
+            self.carry(self.driver.cancel(), &effects)
+            self.signal(.cancelled, &effects)
+        }
+
+        /// Moves the worker on. `failing`: what its start, or the turn that runs, fails with if it has to.
+        mutating func apply(
+            _ event: WorkerLifecycle.Event,
+            failing: (code: FailureCode, message: String) = (.workerExited, "the worker was stopped"),
+            _ effects: inout Effects
+        ) {
+            let actions: [WorkerLifecycle.Action]
+            do {
+                actions = try self.lifecycle.apply(event)
+            } catch {
+                effects.illegal.append(error)
+                return
+            }
+            for action in actions {
+                switch action {
+                case .failStart:
+                    effects.started = .failure(WorkerError(code: .workerStartFailed, message: failing.message))
+                case .failTurn:
+                    guard let turn = self.turn else { continue }
+                    self.close(turn.failure(failing.code, failing.message, isSure: false), &effects)
+                case .stop: effects.stops = true
+                case .kill:
+                    self.wasKilled = true
+                    effects.kills = true
+                case .reportExit(let intended): effects.exitIsIntended = intended
+                }
+            }
+        }
+
+        /// When the worker last gave a sign of life. While it waits for an answer, the silence is not its own.
+        func lastSign(now: ContinuousClock.Instant) -> ContinuousClock.Instant {
+            self.questions.isEmpty ? self.lastActivity : now
+        }
+    }
+}

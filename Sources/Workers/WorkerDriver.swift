@@ -1,0 +1,95 @@
+import Domain
+
+/// A protocol that workers speak, as values: start, prompt → events…, idle(stop reason).
+///
+/// A driver never does anything: it is told what happened and returns what to do, in order. It is the same shape for
+/// one process that takes many prompts and for one process a prompt, for a prompt that is answered when the turn ends
+/// and for one that is acknowledged at once.
+protocol WorkerDriver: Sendable {
+    /// Whether the worker can give its state away and take it back.
+    var handsOverSnapshots: Bool { get }
+
+    /// The process runs.
+    mutating func opened() -> [DriverAction]
+
+    /// The process wrote one line, without its newline, or some bytes.
+    mutating func received(_ output: [UInt8]) -> [DriverAction]
+
+    /// The worker is to perform a turn. Never called before `ready` or while a turn runs.
+    mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction]
+
+    /// A question that was asked has its answer. An answer to a question that no longer waits is ignored.
+    mutating func answered(_ question: String, _ answer: PermissionAnswer) -> [DriverAction]
+
+    /// The turn that runs is no longer wanted.
+    mutating func cancel() -> [DriverAction]
+
+    /// The process ended with `status` while a turn ran. What the turn makes of it; nil when the turn has failed by it.
+    mutating func ended(_ status: WorkerStatus) -> [DriverAction]?
+}
+
+/// What a driver needs to put a turn to a worker.
+struct DriverPrompt: Sendable {
+    let turn: ArmedTurn
+    let epoch: Int64
+    /// The snapshot that is wanted with the reply; nil when the turn may write none.
+    let wants: Snapshot.Kind?
+}
+
+/// What the owner of a driver has to do, in the order given.
+enum DriverAction: Sendable {
+    /// Write these bytes to the process.
+    case send([UInt8])
+    /// Close the process's input after what was sent.
+    case closeInput
+    /// Ask the process to end by signal, since its protocol has no word for it.
+    case interrupt
+    /// The worker can take prompts.
+    case ready
+    /// The worker cannot take prompts, and why. It is of no more use.
+    case unready(String)
+    /// Something for the turn's log.
+    case event(TurnEvent)
+    /// Bytes of the turn that are in no event's text but count against its output.
+    case counted(Int)
+    /// A question that waits for `answered`.
+    case ask(PermissionQuestion)
+    /// The turn is over.
+    case idle(DriverStop)
+    /// The turn is over without an answer. `sure`: the worker said so itself and takes the next prompt.
+    case failed(FailureCode, String, sure: Bool)
+    /// The worker broke its protocol and is of no more use, turn or no turn.
+    case broken(FailureCode, String)
+    /// Something that is tolerated, but that an operator may want to see.
+    case odd(DriverOddity)
+}
+
+/// What is tolerated from a worker and counted.
+enum DriverOddity: String, Sendable, CaseIterable {
+    /// A line that is no message of the protocol.
+    case noise
+    /// A snapshot that the worker had no right to give.
+    case snapshotDropped = "snapshot_dropped"
+    /// A request that no gateway answers.
+    case unknownRequest = "unknown_request"
+    /// An answer to nothing that was asked.
+    case unknownResponse = "unknown_response"
+}
+
+/// How a worker says that it is done.
+struct DriverStop: Sendable {
+    let stopReason: String
+    let usage: JSONValue?
+    let snapshot: OfferedSnapshot
+}
+
+/// What a worker gave, or should have given, along with its reply.
+enum OfferedSnapshot: Sendable, Hashable {
+    /// None was wanted.
+    case none
+    case update(SnapshotUpdate)
+    /// Not what was agreed on: missing, or not to be read.
+    case bad(String)
+    /// Over the agent's limit; its size in bytes.
+    case tooLarge(Int)
+}

@@ -1,0 +1,103 @@
+package import Domain
+
+/// What a worker is to be: whose it is, how it is configured and from which state it starts.
+package struct WorkerOrder: Sendable {
+    /// Nil for a direct turn that names none.
+    package let org: OrganizationID?
+    /// The agent that serves it.
+    package let agent: AgentID
+    /// Nil for a direct turn.
+    package let conversation: ConversationID?
+    /// The row by which the database knows the conversation.
+    package let number: ConversationNumber
+    /// The configuration in force.
+    package let configuration: AgentConfiguration
+    /// The placement of the worker.
+    package let deployment: DeploymentID
+    /// The term under which the conversation is held; told to the worker, never trusted from it.
+    package let epoch: Int64
+    /// Empty when there is no state to start from.
+    package let chain: SnapshotChain
+    /// The name by which the gateway introduces itself.
+    package let instance: String
+
+    package init(
+        org: OrganizationID?,
+        agent: AgentID,
+        conversation: ConversationID?,
+        number: ConversationNumber,
+        configuration: AgentConfiguration,
+        deployment: DeploymentID,
+        epoch: Int64,
+        chain: SnapshotChain,
+        instance: String = "turnpike"
+    ) {
+        self.org = org
+        self.agent = agent
+        self.conversation = conversation
+        self.number = number
+        self.configuration = configuration
+        self.deployment = deployment
+        self.epoch = epoch
+        self.chain = chain
+        self.instance = instance
+    }
+}
+
+/// Why there is no worker.
+package struct WorkerError: Error, Sendable, CustomStringConvertible {
+    /// `worker_start_failed` in all cases that are the program's.
+    package let code: FailureCode
+    /// A sentence for the agent's owner: what was tried, what happened, the program's last words.
+    package let message: String
+    /// What the system said, when it did.
+    package let cause: (any Error)?
+
+    package init(code: FailureCode, message: String, cause: (any Error)? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    package var description: String { self.message }
+}
+
+/// How the attempt to start a worker ended. The lease that the permit held is not lost either way: a worker keeps it
+/// until its end, a failure gives it back.
+package enum StartResult: ~Copyable, Sendable {
+    case started(Worker)
+    case failed(WorkerError, lease: Lease?)
+}
+
+/// The end of a worker.
+package struct WorkerExit: Sendable, Hashable {
+    /// How it stands.
+    package let status: WorkerStatus
+    /// The worker had been told to go, or had been killed for what it did; nobody's turn is lost by this exit.
+    package let wasIntended: Bool
+    /// The last lines of its error output: at most 2 KiB, no control characters but newline and tab.
+    package let lastWords: String
+
+    package init(status: WorkerStatus, wasIntended: Bool, lastWords: String) {
+        self.status = status
+        self.wasIntended = wasIntended
+        self.lastWords = lastWords
+    }
+}
+
+/// How a turn ended.
+package struct TurnResult: Sendable {
+    /// What became of the turn.
+    package let outcome: Outcome
+    /// Present only with a completed outcome of a worker that may write snapshots.
+    package let snapshot: SnapshotUpdate?
+    /// Whether the worker takes another turn. A worker whose state may no longer be what the last snapshot says is
+    /// not usable, even if it is alive.
+    package let workerIsUsable: Bool
+
+    package init(outcome: Outcome, snapshot: SnapshotUpdate?, workerIsUsable: Bool) {
+        self.outcome = outcome
+        self.snapshot = snapshot
+        self.workerIsUsable = workerIsUsable
+    }
+}

@@ -1,0 +1,162 @@
+package import Domain
+import Glibc
+package import Runtime
+package import Subprocess
+
+/// All workers of one replica: their number is bounded, their starts are staggered, and none is forgotten.
+package final class WorkerPool: Sendable {
+    private struct AgentKey: Hashable {
+        let org: OrganizationID?
+        let agent: AgentID
+    }
+
+    private struct State {
+        var places = 0
+        var placesByAgent: [AgentKey: Int] = [:]
+        var workers: [ObjectIdentifier: Worker] = [:]
+        var isClosed = false
+    }
+
+    private let state = Locked(State())
+    private let limits: Limits
+    private let gate: StartGate
+    private let tools: Worker.Tools
+    private let metrics: Metrics
+
+    /// `workspaces` is the absolute path of the directory that holds the workers' homes and working directories; it is
+    /// created when needed.
+    package init(spawner: Spawner, limits: Limits, workspaces: String, log: Logger, metrics: Metrics) {
+        self.limits = limits
+        self.gate = StartGate(places: max(1, limits.startsAtOnce))
+        self.metrics = metrics
+        self.tools = Worker.Tools(
+            spawner: spawner,
+            blocking: BlockingPool(threads: 2),
+            root: workspaces,
+            path: getenv("PATH").map { String(cString: $0) },
+            log: log,
+            metrics: metrics
+        )
+        metrics.collect { [weak self] metrics in self?.setGauges(metrics) }
+    }
+
+    /// Takes a worker's place, to be given to `start` or released. Nil at the replica's limit, or when `maximum`
+    /// workers of the agent have theirs.
+    package func reserve(org: OrganizationID?, agent: AgentID, maximum: Int) -> WorkerPlace? {
+        let key = AgentKey(org: org, agent: agent)
+        let isFree = self.state.withLock { state in
+            guard !state.isClosed, state.places < self.limits.workersPerReplica else { return false }
+            guard state.placesByAgent[key, default: 0] < maximum else { return false }
+            state.places += 1
+            state.placesByAgent[key, default: 0] += 1
+            return true
+        }
+        return isFree ? WorkerPlace { [weak self] in self?.release(key) } : nil
+    }
+
+    private func release(_ key: AgentKey) {
+        self.state.withLock { state in
+            state.places -= 1
+            let left = state.placesByAgent[key, default: 1] - 1
+            state.placesByAgent[key] = left > 0 ? left : nil
+        }
+    }
+
+    /// Starts the worker that `permit` permits and returns it once it takes turns. On failure nothing of it is left,
+    /// its place is free, and the lease comes back. A place in the queue of starts does not count against the agent's
+    /// time to start.
+    package func start(
+        _ permit: consuming SpawnPermit,
+        _ order: WorkerOrder,
+        in place: WorkerPlace
+    ) async -> StartResult {
+        let worker = Worker(permit: permit, order: order, place: place, tools: self.tools)
+        let failure = await self.open(worker)
+        let result = failure == nil ? "ready" : "failed"
+        self.metrics.count("turnpike_worker_starts_total", "Attempts to start a worker.", labels: ["result": result])
+        guard let failure else { return .started(worker) }
+        self.tools.log.warning(
+            "worker did not start",
+            ["deployment": .text(order.deployment.text), "error": .text(failure.message)]
+        )
+        return .failed(failure, lease: await worker.end())
+    }
+
+    /// Nil when the worker is ready.
+    private func open(_ worker: Worker) async -> WorkerError? {
+        await self.gate.enter()
+        defer { self.gate.leave() }
+        let id = ObjectIdentifier(worker)
+        let isOpen = self.state.withLock { state in
+            if !state.isClosed { state.workers[id] = worker }
+            return !state.isClosed
+        }
+        guard isOpen else { return WorkerError(code: .workerStartFailed, message: "the replica is shutting down") }
+        worker.whenExited { [weak self] _ in _ = self?.state.withLock { $0.workers.removeValue(forKey: id) } }
+        let clock = ContinuousClock()
+        let begin = clock.now
+        do {
+            try await worker.open()
+        } catch {
+            return error
+        }
+        self.metrics.observe("turnpike_worker_start_seconds", "From spawn to ready.", clock.now - begin)
+        return nil
+    }
+
+    /// Stops every worker and takes no new one. Leases stay with their workers: `Worker.end` gives them back.
+    package func endAll() async {
+        let workers = self.state.withLock { state in
+            state.isClosed = true
+            return Array(state.workers.values)
+        }
+        await withTaskGroup(of: Void.self) { group in
+            for worker in workers {
+                group.addTask { await worker.stop() }
+            }
+        }
+    }
+
+    /// Workers that have not exited, in no order.
+    package var workers: [Worker] { self.state.withLock { Array($0.workers.values) } }
+
+    /// Places that are taken: workers, and starts that have reserved theirs.
+    package var placesTaken: Int { self.state.withLock { $0.places } }
+
+    private func setGauges(_ metrics: Metrics) {
+        var counts: [WorkerLifecycle.State: Int] = [:]
+        for worker in self.workers { counts[worker.lifecycleState, default: 0] += 1 }
+        for state in WorkerLifecycle.State.allCases where state != .exited {
+            metrics.set(
+                "turnpike_workers",
+                "Live workers by state.",
+                labels: ["state": state.rawValue],
+                to: Double(counts[state, default: 0])
+            )
+        }
+        metrics.set("turnpike_worker_places", "Places that are taken.", to: Double(self.placesTaken))
+        metrics.set("turnpike_worker_starts_waiting", "Starts that wait their turn.", to: Double(self.gate.queue))
+    }
+}
+
+/// The right to have one worker more, counted against the replica's and the agent's limits until it is released.
+package final class WorkerPlace: Sendable {
+    private let onRelease: Locked<(@Sendable () -> Void)?>
+
+    init(_ onRelease: @escaping @Sendable () -> Void) {
+        self.onRelease = Locked(onRelease)
+    }
+
+    deinit {
+        self.release()
+    }
+
+    /// Gives the place back. Releasing twice is harmless; a worker releases its own when it is gone.
+    package func release() {
+        let onRelease = self.onRelease.withLock { stored in
+            defer { stored = nil }
+            return stored
+        }
+        onRelease?()
+    }
+}

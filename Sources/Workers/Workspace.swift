@@ -1,0 +1,79 @@
+import Domain
+import FoundationEssentials
+import Glibc
+import Runtime
+
+/// The directories that belong to one worker: its home, its working directory and its temporary files, mode 0700.
+///
+/// A conversation's workspace has the same absolute path on every replica with the same root, because agents write
+/// absolute paths into their own files. A direct turn gets one that goes with its worker.
+struct Workspace: Sendable, Hashable {
+    let path: String
+    /// Goes when the worker goes.
+    let isTemporary: Bool
+
+    /// HOME of the worker.
+    var home: String { "\(self.path)/home" }
+    /// The working directory of the worker.
+    var work: String { "\(self.path)/work" }
+    /// TMPDIR of the worker.
+    var temporary: String { "\(self.path)/tmp" }
+
+    /// The workspace of what `order` describes, below `root`; nothing is created yet.
+    init(root: String, order: WorkerOrder) {
+        guard let org = order.org, let conversation = order.conversation else {
+            self.path = "\(root)/direct-\(order.deployment)"
+            self.isTemporary = true
+            return
+        }
+        let key = ConversationKey(org: org, agent: order.agent, conversation: conversation)
+        self.path = "\(root)/\(order.number)-\(Self.digest(key))"
+        self.isTemporary = false
+    }
+
+    /// 16 hexadecimal digits (FNV-1a, 64 bit) of the length-prefixed names. The number alone tells the conversations
+    /// of one database apart; this keeps a new database from finding the files of an old one. Short, because sockets
+    /// below the workspace have 107 bytes for their whole path.
+    private static func digest(_ key: ConversationKey) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for name in [key.org.text, key.agent.text, key.conversation.text] {
+            for byte in "\(name.utf8.count):\(name)".utf8 {
+                hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+            }
+        }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// Creates what is missing, through descriptors, so that no symbolic link below the root is ever followed: a
+    /// worker could have put one there.
+    func create(below root: String) throws(SystemError) {
+        do {
+            try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+        } catch {
+            // Opening it says what is wrong in the system's own words.
+        }
+        let base = try SystemError.check("open \(root)", open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+        defer { close(base) }
+        let name = String(self.path.dropFirst(root.utf8.count + 1))
+        let own = try Self.directory(name, in: base)
+        defer { close(own) }
+        for part in ["home", "work", "tmp"] { close(try Self.directory(part, in: own)) }
+    }
+
+    /// Makes the directory unless it is there, and opens it; `ELOOP` or `ENOTDIR` when something else has its name.
+    private static func directory(_ name: String, in parent: Int32) throws(SystemError) -> Int32 {
+        if mkdirat(parent, name, 0o700) != 0 {
+            let error = SystemError.last("mkdir \(name)")
+            guard error.number == EEXIST else { throw error }
+        }
+        let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
+        return try SystemError.check("open \(name)", openat(parent, name, flags))
+    }
+
+    /// Removes a temporary workspace with all that is in it.
+    func remove() throws {
+        guard self.isTemporary else { return }
+        try FileManager.default.removeItem(atPath: self.path)
+    }
+}

@@ -1,0 +1,285 @@
+"""A worker that speaks the Agent Client Protocol, well or badly, as its first argument says. Standard library only."""
+
+import base64
+import json
+import os
+import sys
+
+mode = sys.argv[1] if len(sys.argv) > 1 else "echo"
+argument = sys.argv[2] if len(sys.argv) > 2 else ""
+blob = mode.startswith("counter") or mode.startswith("snapshot")
+state = {"n": 0}
+session = "s-1"
+
+
+def send(message):
+    message["jsonrpc"] = "2.0"
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def receive():
+    line = sys.stdin.readline()
+    if not line:
+        if mode == "stubborn":
+            while True:
+                wait(60)
+        sys.exit(0)
+    return json.loads(line)
+
+
+def wait(seconds):
+    import time
+
+    time.sleep(seconds)
+
+
+def update(kind, **members):
+    send({
+        "method": "session/update",
+        "params": {"sessionId": session, "update": dict(members, sessionUpdate=kind)},
+    })
+
+
+def say(text):
+    update("agent_message_chunk", content={"type": "text", "text": text})
+
+
+def answer(request, **result):
+    send({"id": request["id"], "result": result})
+
+
+def ask(identity):
+    send({
+        "id": identity,
+        "method": "session/request_permission",
+        "params": {
+            "sessionId": session,
+            "toolCall": {"toolCallId": "t-9", "title": "touch x"},
+            "options": [
+                {"optionId": "always", "name": "Always", "kind": "allow_always"},
+                {"optionId": "once", "name": "Once", "kind": "allow_once"},
+                {"optionId": "risky", "name": "Auto", "kind": "allow_once"},
+                {"optionId": "no", "name": "Reject", "kind": "reject_once"},
+            ],
+        },
+    })
+
+
+def setup():
+    if mode == "early":
+        sys.stderr.write("cannot find my \x1b[31mkeys\x1b[0m\n")
+        sys.exit(int(argument))
+    if mode == "mute":
+        while True:
+            wait(60)
+    request = receive()
+    assert request["method"] == "initialize", request
+    assert request["params"]["clientCapabilities"]["terminal"] is False
+    if mode == "noise":
+        for number in range(int(argument)):
+            print("banner", number, flush=True)
+    answer(
+        request,
+        protocolVersion=2 if mode == "version2" else 1,
+        agentCapabilities={"_meta": {"turnpike": {"blob": True}}} if blob else {},
+    )
+    request = receive()
+    assert request["method"] == "session/new", request
+    assert os.path.samefile(request["params"]["cwd"], os.getcwd())
+    if mode == "auth":
+        send({"id": request["id"], "error": {"code": -32000, "message": "log in first"}})
+        receive()
+    snapshot = request["params"].get("_meta", {}).get("turnpike", {}).get("snapshot")
+    if snapshot:
+        state["n"] = json.loads(base64.b64decode(snapshot["base"]))["n"]
+        for delta in snapshot["deltas"]:
+            state["n"] += json.loads(base64.b64decode(delta))["add"]
+    if mode == "chatter":
+        say("banner before the first prompt")
+    answer(request, sessionId=session)
+
+
+def snapshot(kind, body):
+    return {"turnpike": {"snapshot": {"kind": kind, "body": base64.b64encode(body).decode()}}}
+
+
+def echo(request, text):
+    update("agent_thought_chunk", content={"type": "text", "text": "hm"})
+    update("tool_call", toolCallId="t-1", title="search", status="pending", rawInput={"q": text})
+    update("tool_call_update", toolCallId="t-1", status="completed", rawOutput=[1])
+    update("plan", entries=[{"content": "answer"}])
+    update("usage_update", used=5, size=10)
+    for word in text.split(" "):
+        say(word + " ")
+    answer(request, stopReason="end_turn", usage={"totalTokens": 3})
+
+
+def counter(request):
+    state["n"] += 1
+    wants = request["params"]["_meta"]["turnpike"].get("wants")
+    say("n=%d wants=%s" % (state["n"], wants))
+    meta = {}
+    if wants == "base":
+        meta = snapshot("base", json.dumps(state).encode())
+    elif wants == "delta":
+        meta = snapshot("delta", b'{"add": 1}')
+    answer(request, stopReason="end_turn", _meta=meta)
+
+
+def offer(request):
+    if mode == "snapshot-missing":
+        answer(request, stopReason="end_turn")
+    elif mode == "snapshot-bad":
+        meta = {"turnpike": {"snapshot": {"kind": "base", "body": "no base64!"}}}
+        answer(request, stopReason="end_turn", _meta=meta)
+    elif mode == "snapshot-delta":
+        answer(request, stopReason="end_turn", _meta=snapshot("delta", b"{}"))
+    else:
+        answer(request, stopReason="end_turn", _meta=snapshot("base", b"x" * int(argument)))
+
+
+def slow(request):
+    say("half ")
+    if mode == "slow-ask":
+        ask("q")
+    while True:
+        message = receive()
+        if mode == "slow-deaf":
+            continue
+        if mode == "slow-ask" and "result" in message:
+            say("answered=" + message["result"]["outcome"]["outcome"])
+        if message.get("method") == "session/cancel":
+            stop = {"slow-done": "end_turn"}.get(mode, "cancelled")
+            answer(request, stopReason=stop)
+            return
+
+
+def leave():
+    sys.stderr.write("first line\nout of \x07cheese\n")
+    sys.stderr.flush()
+    if mode == "grandchild":
+        import subprocess
+
+        subprocess.Popen(["sleep", "300"])
+    if argument == "kill":
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(int(argument))
+
+
+def chatter(request):
+    update("user_message_chunk", content={"type": "text", "text": "echo of the prompt"})
+    update("agent_message_chunk", content={"type": "text", "text": ""})
+    update("sparkles", anything=[1])
+    send({"method": "_session/retrying", "params": {}})
+    send({
+        "method": "session/update",
+        "params": {
+            "sessionId": "another",
+            "update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "foreign"}},
+        },
+    })
+    send({"id": 4711, "result": {}})
+    print("", flush=True)
+    say("only this")
+    answer(request, stopReason="end_turn")
+    say("too late")
+    print("a stray line", flush=True)
+
+
+def foreign(request):
+    send({"id": 0, "method": "fs/read_text_file", "params": {"path": "/etc/passwd"}})
+    reply = receive()
+    say("id=%s code=%s" % (json.dumps(reply["id"]), reply["error"]["code"]))
+    answer(request, stopReason="end_turn")
+
+
+def permission(request):
+    ask(0)
+    reply = receive()
+    outcome = reply["result"]["outcome"]
+    say("%s:%s" % (json.dumps(reply["id"]), outcome.get("optionId", outcome["outcome"])))
+    answer(request, stopReason="end_turn")
+
+
+def limits():
+    import resource
+
+    with open("/proc/self/status") as status:
+        privileges = [line.split()[1] for line in status if line.startswith("NoNewPrivs")][0]
+    return {
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "memory": resource.getrlimit(resource.RLIMIT_AS)[0],
+        "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+        "privileges": privileges,
+    }
+
+
+def perform(request):
+    text = request["params"]["prompt"][0]["text"]
+    if mode.startswith("counter"):
+        counter(request)
+    elif mode.startswith("snapshot"):
+        offer(request)
+    elif mode.startswith("slow"):
+        slow(request)
+    elif mode in ("exit", "grandchild"):
+        say("half ")
+        leave()
+    elif mode == "chatter":
+        chatter(request)
+    elif mode == "foreign":
+        foreign(request)
+    elif mode == "ask":
+        permission(request)
+    elif mode == "uninvited":
+        answer(request, stopReason="end_turn", _meta=snapshot("base", b"x"))
+    elif mode == "refusal":
+        say("I will not")
+        answer(request, stopReason="refusal")
+    elif mode == "error":
+        send({"id": request["id"], "error": {"code": -32603, "message": "Internal error", "data": "boom"}})
+    elif mode == "noisy-turn":
+        for number in range(int(argument)):
+            print("not json", number, flush=True)
+        answer(request, stopReason="end_turn")
+    elif mode == "huge":
+        say("x" * int(argument))
+        answer(request, stopReason="end_turn")
+    elif mode == "flood":
+        while True:
+            say("x" * 1000)
+    elif mode == "silent":
+        wait(60)
+    elif mode == "trickle":
+        while True:
+            update("sparkles")
+            wait(0.1)
+    elif mode == "closed":
+        os.close(1)
+        wait(60)
+    elif mode == "environment":
+        say(json.dumps(dict(os.environ)))
+        answer(request, stopReason="end_turn")
+    elif mode == "descriptors":
+        names = [int(name) for name in os.listdir("/proc/self/fd")]
+        say(json.dumps(sorted(number for number in names if os.path.exists("/proc/self/fd/%d" % number))))
+        answer(request, stopReason="end_turn")
+    elif mode == "limits":
+        say(json.dumps(limits()))
+        answer(request, stopReason="end_turn")
+    else:
+        echo(request, text)
+
+
+if mode == "stubborn":
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+setup()
+while True:
+    incoming = receive()
+    if incoming.get("method") == "session/prompt":
+        perform(incoming)
