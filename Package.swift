@@ -57,6 +57,7 @@ let package = Package(
         ),
         module("Store", ["Crypto", "Domain", "Migrations", "Postgres", "Runtime"]),
         module("Workers", ["Domain", "Runtime", "Subprocess"]),
+        module("Gateway", ["Crypto", "Domain", "Postgres", "Runtime", "Store", "Workers"]),
 
         // Tests and measurements.
         module("TestKit", ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "Store", "Subprocess"]),
@@ -85,5 +86,9 @@ let package = Package(
             ["Crypto", "Domain", "EmbeddedPostgres", "Migrations", "Postgres", "Runtime", "Store", "TestKit"]
         ),
         tests("WorkersTests", ["Domain", "Runtime", "Subprocess", "TestKit", "Workers"]),
+        tests(
+            "GatewayTests",
+            ["Crypto", "Domain", "Gateway", "Postgres", "Runtime", "Store", "Subprocess", "TestKit", "Workers"]
+        ),
     ]
 )

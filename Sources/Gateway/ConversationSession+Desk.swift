@@ -1,0 +1,144 @@
+import Domain
+import Runtime
+import Store
+import Workers
+
+// The session's desk: what other tasks may do to a session while its own task performs or waits.
+extension ConversationSession {
+    struct Desk {
+        var machine = SessionDesk()
+        var delivery: OneShot<SessionDesk.Step>?
+        var idleTimer: ReactorTimer?
+        var idleSince: ContinuousClock.Instant?
+        var worker: Worker?
+        var running: TurnID?
+        /// The turn that was performed last, or is.
+        var lastTaken: TurnID?
+        var cancelWanted = false
+        /// Set when the session must come down at once.
+        var abortion: SessionEnding?
+    }
+
+    // MARK: - For the session's own task
+
+    /// The next step; waits for one while there is nothing to do, at most the agent's idle time.
+    func nextStep() async -> SessionDesk.Step {
+        let shot = OneShot<SessionDesk.Step>()
+        let step = self.desk.withLock { desk -> SessionDesk.Step? in
+            if let abortion = desk.abortion { return .end(abortion) }
+            if let step = desk.machine.ready() { return step }
+            desk.delivery = shot
+            desk.idleSince = ContinuousClock.now
+            return nil
+        }
+        if let step { return step }
+        let timer = self.tools.reactor.after(.seconds(self.agent.limits.idleSeconds)) { [weak self] in
+            self?.end(.idle)
+        }
+        defer { timer.cancel() }
+        return await shot.value()
+    }
+
+    func adopt(_ worker: Worker) {
+        let isAborted = self.desk.withLock { desk in
+            desk.worker = worker
+            return desk.abortion != nil
+        }
+        worker.whenExited { [weak self] _ in self?.end(.workerExited) }
+        if isAborted { worker.kill() }
+    }
+
+    func note(running turn: ArmedTurn?) {
+        self.desk.withLock { desk in
+            if turn?.id != desk.running { desk.cancelWanted = false }
+            desk.running = turn?.id
+            desk.lastTaken = turn?.id ?? desk.lastTaken
+        }
+    }
+
+    /// The turn that was performed last, or is.
+    var lastTaken: TurnID? { self.desk.withLock { $0.lastTaken } }
+
+    /// Whether the turn was cancelled before its worker got it.
+    func takeEarlyCancel() -> Bool {
+        self.desk.withLock { $0.cancelWanted }
+    }
+
+    /// Nothing more can reach the session.
+    func close() {
+        self.desk.withLock { desk in
+            desk.machine.close()
+            desk.worker = nil
+        }
+    }
+
+    /// Why the session must come down at once; nil while it need not.
+    var abortion: SessionEnding? { self.desk.withLock { $0.abortion } }
+
+    /// Whether the session is to end after the turn in hand.
+    var wantsToEnd: Bool { self.desk.withLock { $0.machine.isEnding } }
+
+    // MARK: - For everybody else
+
+    /// Reserves the session for a turn that is about to be committed; nil when it is busy or ending. Whoever gets a
+    /// hand-over must call `decide`.
+    func reserve() -> HandOver? {
+        self.desk.withLock { $0.machine.reserve() } ? self.handOver() : nil
+    }
+
+    /// What became of the reserving intake.
+    func decide(_ turn: ArmedTurn?) {
+        self.deliver { $0.decide(turn) }
+    }
+
+    /// A turn may be waiting.
+    func look() {
+        self.deliver { $0.wake() }
+    }
+
+    /// End once nothing is in hand.
+    func end(_ reason: SessionEnding) {
+        self.deliver { $0.end(reason) }
+    }
+
+    /// Another holder, a sweep or a deletion came first: come down at once and write nothing more.
+    func fenceOff() {
+        self.abort(.fenced)
+    }
+
+    /// Comes down at once: the worker is killed, and whatever it was doing is over.
+    func abort(_ reason: SessionEnding) {
+        let (worker, delivery) = self.desk.withLock { desk in
+            desk.abortion = desk.abortion ?? reason
+            desk.machine.close()
+            defer { desk.delivery = nil }
+            return (desk.worker, desk.delivery)
+        }
+        worker?.kill()
+        delivery?.resolve(.end(reason))
+    }
+
+    /// Tells the worker to stop the turn; if it has not got it yet, it will not get it.
+    func cancelRunningTurn(_ turn: TurnID) {
+        let worker = self.desk.withLock { desk -> Worker? in
+            guard desk.running == turn else { return nil }
+            desk.cancelWanted = true
+            return desk.worker
+        }
+        worker?.cancel()
+    }
+
+    /// Since when the session has had nothing to do; nil while it has.
+    var idleSince: ContinuousClock.Instant? {
+        self.desk.withLock { $0.machine.state == .idle ? $0.idleSince : nil }
+    }
+
+    private func deliver(_ event: (inout SessionDesk) -> SessionDesk.Step?) {
+        let (step, delivery) = self.desk.withLock { desk -> (SessionDesk.Step?, OneShot<SessionDesk.Step>?) in
+            guard let step = event(&desk.machine) else { return (nil, nil) }
+            defer { desk.delivery = nil }
+            return (step, desk.delivery)
+        }
+        if let step { delivery?.resolve(step) }
+    }
+}

@@ -1,0 +1,220 @@
+import Domain
+import Postgres
+import Runtime
+import Store
+import Workers
+
+/// One conversation on this replica, from the moment its term began until its lease is let go: the spine.
+///
+/// Lifetimes nest: the lease outlives the worker, the worker outlives its turns, and each turn is settled before the
+/// next begins. Whatever ends a session, the order is the same: the running turn is settled (or was fenced off), the
+/// worker's tree is gone, the registry entry goes, the lock is let go, and only then is the conversation free for a
+/// new claim.
+final class ConversationSession: Sendable {
+    let number: ConversationNumber
+    /// Nil for a row that holds one turn only: a direct one, or one whose key is incomplete.
+    let key: ConversationKey?
+    let agentVersion: Int64
+    let fence: Fence
+
+    let claim: Claim
+    let agent: AgentConfiguration
+    let deployment: DeploymentID
+    let tools: SessionTools
+    let log: Logger
+    let desk = Locked(Desk())
+
+    init(claim: Claim, agent: AgentConfiguration, fence: Fence, deployment: DeploymentID, tools: SessionTools) {
+        self.number = claim.number
+        self.claim = claim
+        self.agent = agent
+        self.agentVersion = claim.agentVersion
+        self.fence = fence
+        self.deployment = deployment
+        self.tools = tools
+        if let org = claim.org, let conversation = claim.conversation {
+            self.key = ConversationKey(org: org, agent: claim.agent, conversation: conversation)
+        } else {
+            self.key = nil
+        }
+        self.log = tools.log.with([
+            "conversation": .text(claim.conversation?.text ?? "-"), "org": .text(claim.org?.text ?? "-"),
+            "agent": .text(claim.agent.text), "number": .number(claim.number.value), "epoch": .number(fence.epoch),
+        ])
+    }
+
+    // MARK: - The story
+
+    /// Serves the conversation: starts its worker, performs `first` and every turn after it, and leaves nothing
+    /// behind. `place` was reserved for the worker, `permit` is the guard's leave to start it.
+    func run(first: ArmedTurn, head: Int64, permit: consuming SpawnPermit, place: WorkerPlace) async {
+        self.note(running: first)
+        let readsSnapshots = permit.mayWriteSnapshots
+        let chain = readsSnapshots ? await self.hydrate(for: first, head: head) : SnapshotChain.empty
+        guard let chain else {
+            place.release()
+            return await self.leave(permit.surrender(), .finished)
+        }
+        // An agent may have kept snapshots before its store mode was changed; a settlement compares the head they left.
+        var shape = readsSnapshots ? chain.shape : .untouched(head: head)
+        switch await self.tools.workers.start(permit, self.order(chain), in: place) {
+        case .failed(let error, let lease):
+            await self.fail(first, .workerStartFailed, error.message, head: head)
+            await self.leave(lease, .finished)
+        case .started(let worker):
+            async let noted: Void = self.note(pid: worker.pid)
+            let ending = await self.serve(worker, first: first, shape: &shape)
+            await noted
+            let lease = await worker.end()
+            await self.leave(lease, ending)
+        }
+    }
+
+    /// Performs turns until there is a reason to end.
+    private func serve(_ worker: Worker, first: ArmedTurn, shape: inout ChainShape) async -> SessionEnding {
+        self.adopt(worker)
+        await self.notePID(of: worker)
+        var turn: ArmedTurn? = first
+        while true {
+            if let current = turn {
+                switch await self.perform(current, by: worker, shape: &shape) {
+                case .next(let next):
+                    turn = next
+                case .end(let ending):
+                    return ending
+                }
+            } else {
+                switch await self.nextStep() {
+                case .perform(let handed): turn = handed
+                case .look: turn = await self.takeNext()
+                case .end(let ending): return ending
+                }
+            }
+        }
+    }
+
+    private enum Performed {
+        case next(ArmedTurn?)
+        case end(SessionEnding)
+    }
+
+    /// One turn: perform, then settle. The next turn, if one waits, is handed over by the settlement.
+    private func perform(_ turn: ArmedTurn, by worker: Worker, shape: inout ChainShape) async -> Performed {
+        self.note(running: turn)
+        defer { self.note(running: nil) }
+        if !worker.isUsable, turn.attempt == 1 {
+            // It ended between the hand-over and now, so it never saw the turn: a fresh worker may. Once only, or a
+            // worker that always ends right after its start would spin.
+            return .end(await self.requeue(turn, events: [], message: "the worker ended before it got the turn"))
+        }
+        let relay = self.relay(for: turn)
+        var result = await self.converse(turn, worker: worker, relay: relay, shape: shape)
+        if let update = result.snapshot, !shape.accepts(update) {
+            result = TurnResult(
+                outcome: .failed(
+                    .snapshotFailed,
+                    message: "the worker gave a delta where there is no base",
+                    partial: ""
+                ),
+                snapshot: nil,
+                workerIsUsable: false
+            )
+        }
+        if let abortion = self.abortion, abortion == .fenced || result.outcome.state == .failed {
+            // A reply that came all the same is settled below: the fence says whether it still counts.
+            let events = relay.close()
+            return .end(await self.abandon(turn, abortion, result.outcome, events: events, head: shape.head))
+        }
+        let isLast = self.key == nil || turn.run == nil || !result.workerIsUsable
+        if case .failed(.workerExited, let message, _) = result.outcome, turn.attempt <= self.agent.retries {
+            return .end(await self.requeue(turn, events: relay.close(), message: message))
+        }
+        let settlement = Settlement(
+            turn: turn.id,
+            seq: turn.seq,
+            outcome: self.exhausted(result.outcome, turn),
+            parent: shape.head,
+            snapshot: result.snapshot,
+            events: relay.close(),
+            isDeadLetter: turn.attempt > 1 && result.outcome.state == .failed
+        )
+        guard let settled = await self.settle(settlement, next: isLast || self.wantsToEnd ? nil : self.handOver())
+        else {
+            return .end(self.abortion ?? .fenced)
+        }
+        if let update = result.snapshot { shape.append(update, seq: turn.seq) }
+        if isLast { return .end(result.workerIsUsable ? .finished : .workerExited) }
+        return .next(settled.next)
+    }
+
+    /// Lets the worker perform while the relay writes what it says.
+    private func converse(
+        _ turn: ArmedTurn,
+        worker: Worker,
+        relay: EventRelay,
+        shape: ChainShape
+    ) async -> TurnResult {
+        if turn.cancelRequested || self.takeEarlyCancel() {
+            return TurnResult(outcome: .cancelled(partial: ""), snapshot: nil, workerIsUsable: true)
+        }
+        let wantsBase = shape.wantsBase(maximumDeltas: self.agent.limits.snapshotDeltas)
+        return await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                await relay.run(lastActivity: { worker.lastActivity }, onFenced: { self.fenceOff() })
+            }
+            let result = await worker.perform(
+                turn,
+                wantsBase: wantsBase,
+                ask: { question in await self.answer(question, in: turn, after: relay) },
+                emit: { event in relay.take(event) }
+            )
+            relay.finish()
+            await group.waitForAll()
+            return result
+        }
+    }
+
+    // MARK: - Values
+
+    private func order(_ chain: SnapshotChain) -> WorkerOrder {
+        WorkerOrder(
+            org: self.claim.org,
+            agent: self.claim.agent,
+            conversation: self.claim.conversation,
+            number: self.number,
+            configuration: self.agent,
+            deployment: self.deployment,
+            epoch: self.fence.epoch,
+            chain: chain
+        )
+    }
+
+    func handOver() -> HandOver {
+        HandOver(
+            fence: self.fence,
+            deployment: self.deployment,
+            replica: self.tools.replica,
+            turnSeconds: self.agent.limits.turnSeconds,
+            progressSeconds: self.agent.limits.progressSeconds
+        )
+    }
+
+    private func relay(for turn: ArmedTurn) -> EventRelay {
+        let (feed, number) = (self.tools.feed, self.number)
+        return EventRelay(
+            store: self.tools.store,
+            fence: self.fence,
+            turn: turn.id,
+            progressSeconds: self.agent.limits.progressSeconds,
+            limits: self.tools.limits,
+            reactor: self.tools.reactor,
+            changed: { feed.changed(number) }
+        )
+    }
+
+    /// The outcome of a turn whose last allowed run failed.
+    private func exhausted(_ outcome: Outcome, _ turn: ArmedTurn) -> Outcome {
+        guard case .failed(.workerExited, let message, let partial) = outcome, turn.attempt > 1 else { return outcome }
+        return .failed(.retriesExhausted, message: "run \(turn.attempt): \(message)", partial: partial)
+    }
+}

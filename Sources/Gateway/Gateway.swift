@@ -1,0 +1,123 @@
+package import Domain
+import Postgres
+package import Runtime
+import Store
+import Workers
+
+/// What the gateway is told at start.
+package struct GatewayConfiguration: Sendable {
+    /// This process; a fresh one every boot.
+    package var replica: ReplicaID
+    /// A name for people.
+    package var label: String
+    /// The program's version.
+    package var version: String
+    /// The bounds it works within.
+    package var limits = Limits()
+    /// Whether wakes are sent and listened to. Nothing depends on them; the tests run once without.
+    package var usesHints = true
+
+    package init(replica: ReplicaID, label: String, version: String) {
+        self.replica = replica
+        self.label = label
+        self.version = version
+    }
+}
+
+/// The gateway of one replica: what its services share, and the door through which the API enters.
+package struct Gateway: Sendable {
+    /// The configuration in force.
+    package let configuration: GatewayConfiguration
+    let store: Store
+    let intake: TurnIntake
+    let feed: EventFeed
+    let approvals: ApprovalDesk
+    let agentDirectory: AgentDirectory
+    let hints: HintSender
+    let registry: ConversationRegistry
+    let leases: LeaseKeeper
+    let dispatcher: Dispatcher
+    let presence: ReplicaPresence
+    let sweeper: Sweeper
+    let caretaker: Caretaker
+    let tokens: TokenDesk
+
+    /// What answering clients relies on, in dependency order.
+    package var sharedServices: [any Service] {
+        [self.hints, self.leases, self.presence, self.feed]
+    }
+
+    /// What does the replica's own work, in dependency order; stopped before everything else.
+    package var workingServices: [any Service] {
+        [self.sweeper, self.caretaker, self.dispatcher]
+    }
+
+    /// What `org` can ask for.
+    package func tenant(_ org: OrganizationID) -> Tenant {
+        Tenant(
+            org: org,
+            store: self.store.tenant(org),
+            intake: self.intake,
+            feed: self.feed,
+            desk: self.approvals,
+            agentDirectory: self.agentDirectory,
+            hints: self.hints,
+            registry: self.registry,
+            limits: self.configuration.limits
+        )
+    }
+
+    /// Who sends this bearer token; nil when it is no valid token. Throws `GatewayError.unavailable`.
+    package func authenticate(_ bearer: String) async throws -> Principal? {
+        try await self.tokens.authenticate(bearer)
+    }
+
+    /// Whether this replica should get traffic: not draining, PostgreSQL reachable, locks trusted. The text says why
+    /// not.
+    package func readiness() async -> String? {
+        if self.intake.isDraining { return "draining" }
+        guard self.leases.isTrusted else { return "the lock session is away" }
+        do {
+            try await self.store.ping()
+            return nil
+        } catch {
+            return "PostgreSQL is away"
+        }
+    }
+
+    /// All replicas. For operators.
+    package func replicas() async throws -> [ReplicaRecord] {
+        try await reaching { try await self.store.replicas() }
+    }
+
+    /// The newest dead letters. For operators.
+    package func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
+        try await reaching { try await self.store.deadLetters(limit: limit) }
+    }
+
+    /// Creates an organization if it is missing. For operators.
+    package func ensureOrganization(_ org: OrganizationID) async throws {
+        try await reaching { try await self.store.ensureOrganization(org) }
+    }
+
+    /// Round trips to PostgreSQL made by the store's pool so far; tests assert what a warm turn costs.
+    package var roundTrips: Int { self.store.roundTrips }
+
+    /// Conversations that this replica holds, those being acquired included.
+    package var liveSessions: Int { self.registry.count }
+}
+
+/// Who is calling, and what they may do.
+package struct Principal: Sendable, Hashable {
+    /// The organization it belongs to.
+    package let org: OrganizationID
+    /// The token's public identity.
+    package let token: TokenID
+    /// What it allows.
+    package let scopes: Set<Scope>
+
+    /// Whether one of the principal's scopes covers `scope`; `admin` covers everything within the organization.
+    package func may(_ scope: Scope) -> Bool {
+        self.scopes.contains(scope) || (scope != .operator && self.scopes.contains(.admin))
+    }
+}

@@ -1,0 +1,29 @@
+package import Domain
+
+/// The failures that a caller of the gateway may see. Everything else is a defect.
+package enum GatewayError: Error, Sendable, Hashable {
+    /// No such record in this organization; another organization's is the same nothing.
+    case notFound(String)
+    /// The conversation was deleted; its name stays taken.
+    case deleted
+    /// The client key was used before for another request; the turn it made.
+    case idempotencyConflict(TurnID?)
+    /// Something is ahead in the conversation and the caller did not want to queue; how many turns.
+    case conversationBusy(ahead: Int)
+    /// The conversation's queue is at its limit.
+    case queueFull(limit: Int)
+    /// The turn has its outcome already.
+    case alreadyEnded
+    /// Somebody else decided the question, otherwise; the option that won.
+    case alreadyDecided(String)
+    /// Nobody waits for a decision any more: the question expired or was withdrawn.
+    case approvalOver(ApprovalState)
+    /// A member of the request is wrong: its path and a sentence.
+    case invalid(member: String, problem: String)
+    /// The agent does not exist.
+    case agentNotConfigured(String)
+    /// PostgreSQL is away or overloaded; nothing was half-done, and trying again makes sense.
+    case unavailable(String)
+    /// The replica is leaving and takes no new turns.
+    case draining
+}

@@ -1,0 +1,185 @@
+import Domain
+package import Postgres
+package import Runtime
+import Store
+package import Workers
+
+/// What a gateway is built on.
+package struct GatewayPlatform: Sendable {
+    /// The connections that everything but locks goes over.
+    package var pool: ConnectionPool
+    /// The lock session; must be configured to listen on `Hint.channel` of the replica when hints are used.
+    package var session: DirectSession
+    /// How many workers it has.
+    package var workers: WorkerPool
+    /// The thread that runs timers and descriptors.
+    package var reactor: Reactor
+    /// This replica's share of the cluster's lock table.
+    package var lockCapacity: Int
+    /// Where lines go.
+    package var log: Logger
+    /// Where figures go.
+    package var metrics: Metrics
+
+    package init(
+        pool: ConnectionPool,
+        session: DirectSession,
+        workers: WorkerPool,
+        reactor: Reactor,
+        lockCapacity: Int,
+        log: Logger,
+        metrics: Metrics
+    ) {
+        self.pool = pool
+        self.session = session
+        self.workers = workers
+        self.reactor = reactor
+        self.lockCapacity = lockCapacity
+        self.log = log
+        self.metrics = metrics
+    }
+}
+
+extension Gateway {
+    /// Puts the parts together. Nothing runs yet; see `sharedServices`.
+    package init(_ configuration: GatewayConfiguration, on platform: GatewayPlatform) {
+        let store = Store(pool: platform.pool)
+        let hints = HintSender(
+            store: store,
+            isEnabled: configuration.usesHints,
+            reactor: platform.reactor,
+            log: platform.log
+        )
+        let tools = Self.tools(configuration, on: platform, store: store, hints: hints)
+        let agents = AgentDirectory(store: store)
+        self.configuration = configuration
+        self.store = store
+        self.hints = hints
+        self.agentDirectory = agents
+        (self.feed, self.approvals, self.registry, self.leases) = (
+            tools.feed, tools.approvals, tools.registry, tools.leases
+        )
+        self.intake = TurnIntake(
+            store: store,
+            agents: agents,
+            index: tools.index,
+            hints: hints,
+            feed: tools.feed,
+            wakeDispatcher: tools.wakeDispatcher,
+            configuration: configuration,
+            metrics: tools.metrics
+        )
+        self.sweeper = Sweeper(
+            store: store,
+            registry: tools.registry,
+            hints: hints,
+            feed: tools.feed,
+            configuration: configuration,
+            log: tools.log,
+            metrics: tools.metrics
+        )
+        self.dispatcher = Dispatcher(tools: tools, intake: self.intake)
+        self.caretaker = Caretaker(store: store, registry: tools.registry, limits: tools.limits, log: tools.log)
+        self.presence = Self.presence(
+            configuration,
+            store: store,
+            leases: tools.leases,
+            sweeper: self.sweeper,
+            intake: self.intake,
+            tools: tools
+        )
+        self.tokens = TokenDesk(store: store)
+        self.listen(on: platform.session)
+    }
+
+    /// What every session needs, shared with the services around them.
+    private static func tools(
+        _ configuration: GatewayConfiguration,
+        on platform: GatewayPlatform,
+        store: Store,
+        hints: HintSender
+    ) -> SessionTools {
+        let (limits, log, metrics) = (configuration.limits, platform.log, platform.metrics)
+        let registry = ConversationRegistry()
+        return SessionTools(
+            store: store,
+            workers: platform.workers,
+            registry: registry,
+            index: SessionIndex(),
+            leases: LeaseKeeper(
+                session: platform.session,
+                store: store,
+                registry: registry,
+                replica: configuration.replica,
+                limits: limits,
+                capacity: platform.lockCapacity,
+                log: log,
+                metrics: metrics
+            ),
+            feed: EventFeed(
+                store: store,
+                hints: hints,
+                replica: configuration.replica,
+                limits: limits,
+                reactor: platform.reactor,
+                log: log
+            ),
+            approvals: ApprovalDesk(
+                store: store,
+                poll: limits.approvalPoll,
+                reactor: platform.reactor,
+                log: log,
+                metrics: metrics
+            ),
+            wakeDispatcher: WakeUp(reactor: platform.reactor),
+            reactor: platform.reactor,
+            replica: configuration.replica,
+            limits: limits,
+            log: log,
+            metrics: metrics
+        )
+    }
+
+    private static func presence(
+        _ configuration: GatewayConfiguration,
+        store: Store,
+        leases: LeaseKeeper,
+        sweeper: Sweeper,
+        intake: TurnIntake,
+        tools: SessionTools
+    ) -> ReplicaPresence {
+        ReplicaPresence(
+            store: store,
+            leases: leases,
+            sweeper: sweeper,
+            wakeDispatcher: tools.wakeDispatcher,
+            workers: { tools.workers.placesTaken },
+            isDraining: { intake.isDraining },
+            configuration: configuration,
+            log: tools.log
+        )
+    }
+
+    /// Acts on hints from other replicas.
+    private func listen(on session: DirectSession) {
+        guard self.configuration.usesHints else { return }
+        let (registry, feed, approvals) = (self.registry, self.feed, self.approvals)
+        session.onNotification { _, payload in
+            switch HintMessage(payload: payload) {
+            case .look(let number): registry.session(number)?.look()
+            case .cancel(let number, let turn): registry.session(number)?.cancelRunningTurn(turn)
+            case .approval(let number, let id):
+                approvals.wake(id)
+                feed.hinted(number)
+            case .follow(let number, let replica): feed.interested(replica, in: number)
+            case .events(let number): feed.hinted(number)
+            case nil: break
+            }
+        }
+    }
+
+    /// Begins to leave: not ready from now on. The services are stopped after this.
+    package func beginDraining() {
+        self.intake.drain()
+    }
+}

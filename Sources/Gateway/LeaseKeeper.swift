@@ -1,0 +1,327 @@
+import Domain
+import Postgres
+import Runtime
+import Store
+
+/// Takes leases and lets them go: the lock first, then the fence.
+///
+/// All locks of the replica live on one lock session. The lock says who should try; the fence says whose writes count.
+/// When the session is lost, every lock is gone at once and nobody was told: this replica stops committing, reconnects,
+/// takes the locks again and looks whether its fences are still the conversations'. What it cannot re-attach within
+/// `Limits.lockLossKill` is killed.
+final class LeaseKeeper: Service {
+    let name = "leases"
+
+    private struct State {
+        var held: [LockKey: Fence] = [:]
+        /// Resolved when locks can be relied on again; nil while they can.
+        var regained: OneShot<Void>?
+
+        /// The fences that are known: a lock that is being taken has none yet, and nothing can be said of it.
+        var fences: [Fence] {
+            self.held.values.filter { $0.nonce != LeaseKeeper.noNonce }
+        }
+    }
+
+    private let session: DirectSession
+    private let store: Store
+    private let registry: ConversationRegistry
+    private let replica: ReplicaID
+    private let limits: Limits
+    private let capacity: Int
+    private let log: Logger
+    private let metrics: Metrics
+    private let state = Locked(State())
+    private let presence = Locked<LockKey?>(nil)
+
+    /// `capacity` is this replica's share of the cluster's lock table: when that is full, nobody can even connect.
+    init(
+        session: DirectSession,
+        store: Store,
+        registry: ConversationRegistry,
+        replica: ReplicaID,
+        limits: Limits,
+        capacity: Int,
+        log: Logger,
+        metrics: Metrics
+    ) {
+        self.session = session
+        self.store = store
+        self.registry = registry
+        self.replica = replica
+        self.limits = limits
+        self.capacity = capacity
+        self.log = log
+        self.metrics = metrics
+    }
+
+    /// Whether locks can be relied on right now.
+    var isTrusted: Bool {
+        self.session.isTrusted && self.state.withLock { $0.regained == nil }
+    }
+
+    /// Returns once locks can be relied on. A holder asks before every commit; it is a courtesy to the next holder,
+    /// the fence is what keeps a commit safe.
+    func waitUntilTrusted() async {
+        guard let regained = self.state.withLock({ $0.regained }) else { return }
+        await regained.value()
+    }
+
+    // MARK: - Taking and letting go
+
+    /// Lock, then fence. The caller has entered the conversation in the registry.
+    func acquire(
+        _ demand: consuming LeaseDemand,
+        of claim: Claim,
+        deployment: DeploymentID,
+        limits: AgentLimits
+    ) async -> LeaseAcquisition {
+        guard let lock = claim.lock else { return .unavailable("the claim names no lock") }
+        guard self.isTrusted, let session = self.session.sessionNumber else {
+            return .unavailable("the lock session is away")
+        }
+        // Counted before it is asked for, so that a burst cannot pass the cap.
+        let hasRoom = self.state.withLock { state in
+            guard state.held.count < self.capacity, state.held[lock] == nil else { return false }
+            state.held[lock] = Fence(conversation: claim.number, epoch: 0, nonce: Self.noNonce)
+            return true
+        }
+        guard hasRoom else { return .atCapacity }
+        do {
+            let answer = try await self.session.tryLockInSession([lock.value])
+            guard answer.session == session else {
+                // Granted in a later session, where the re-attachment may have taken it too; all of it is let go.
+                await self.unlock(lock, times: 2)
+                return .unavailable("the lock session was lost")
+            }
+            guard answer.granted == [true] else {
+                self.forget(lock)
+                return .busy(owner: nil)
+            }
+            let term = try await self.store.term(of: claim, replica: self.replica, deployment: deployment, limits)
+            guard let term else {
+                await self.unlock(lock)
+                return .busy(owner: nil)
+            }
+            self.state.withLock { $0.held[lock] = term.fence }
+            return .granted(Lease(demand, lock: lock, fence: term.fence), head: term.head, armed: term.armed)
+        } catch {
+            await self.unlock(lock)
+            return .unavailable(String(describing: error))
+        }
+    }
+
+    /// Lets a lock go. Called after the holder's markers are settled and its registry entry is gone.
+    func release(_ lease: consuming Lease) async {
+        await self.unlock(lease.lock)
+    }
+
+    private func unlock(_ lock: LockKey, times: Int = 1) async {
+        self.forget(lock)
+        do {
+            try await self.session.unlock([Int64](repeating: lock.value, count: times))
+        } catch {
+            // The session drops a connection that could not unlock; with it every lock is let go and taken again. That
+            // it is gone has been told once; a line for each of a thousand holders would say nothing more.
+            guard (error as? PostgresError)?.code != .connectionLost else { return }
+            self.log.warning("a lock could not be let go", ["error": .error(error)])
+        }
+    }
+
+    private func forget(_ lock: LockKey) {
+        self.state.withLock { state in _ = state.held.removeValue(forKey: lock) }
+    }
+
+    /// Stands for a fence that is not known yet; equal to none that was ever given out.
+    private static let noNonce = Nonce("00000000-0000-0000-0000-000000000000") ?? unreachableNonce()
+
+    private static func unreachableNonce() -> Nonce {
+        preconditionFailure("the zero UUID has the form of a UUID")
+    }
+
+    // MARK: - Presence
+
+    /// Takes the lock by which peers see that this replica lives. Kept through every reconnect.
+    func takePresence(_ key: LockKey) async throws {
+        self.presence.withLock { $0 = key }
+        guard try await self.session.tryLock([key.value]) == [true] else {
+            throw GatewayError.unavailable("another session holds this replica's presence lock")
+        }
+    }
+
+    /// Which of these presence locks nobody holds. Asks by taking, so it gives back what it got.
+    func findFree(_ keys: [LockKey]) async throws -> [Bool] {
+        guard !keys.isEmpty else { return [] }
+        let got = try await self.session.tryLock(keys.map(\.value))
+        let taken = zip(keys, got).compactMap { key, isFree in isFree ? key.value : nil }
+        if !taken.isEmpty { try await self.session.unlock(taken) }
+        return got
+    }
+
+    // MARK: - Losing the session
+
+    func run(until stop: StopSignal) async throws {
+        self.session.onLost { [weak self] in self?.lost() }
+        self.session.onConnected { [weak self] number in self?.reconnected(in: number) }
+        self.metrics.collect { [weak self] metrics in
+            guard let self else { return }
+            let held = self.state.withLock { $0.held.count }
+            metrics.set("turnpike_locks_held", "Advisory locks held for conversations.", to: Double(held))
+        }
+        try await self.session.run(until: stop)
+    }
+
+    private func lost() {
+        let loss = self.state.withLock { state -> OneShot<Void>? in
+            guard state.regained == nil else { return nil }
+            let loss = OneShot<Void>()
+            state.regained = loss
+            return loss
+        }
+        guard let loss else { return }
+        self.log.warning("the lock session is lost")
+        self.metrics.count("turnpike_lock_session_losses_total", "Times the lock session was lost.")
+        // Awaited by nobody: it ends by itself and acts only if the locks are still away then.
+        Task { [weak self, limits = self.limits] in
+            try? await Task.sleep(for: limits.lockLossKill)
+            self?.killUnlessRegained(after: loss)
+        }
+    }
+
+    /// `loss` tells this loss from a later one, which has a time of its own.
+    private func killUnlessRegained(after loss: OneShot<Void>) {
+        let orphans = self.state.withLock { state -> [Fence] in
+            state.regained === loss ? state.fences : []
+        }
+        guard !orphans.isEmpty else { return }
+        self.log.error("locks were not regained in time", ["conversations": .count(orphans.count)])
+        for fence in orphans { self.registry.session(fence.conversation)?.abort(.lockLost) }
+    }
+
+    private func reconnected(in session: Int) {
+        let isWaiting = self.state.withLock { $0.regained != nil }
+        guard isWaiting else { return }
+        // Awaited by whoever waits for `regained`; tries until it is done or the session is lost again.
+        Task { await self.reattach(in: session) }
+    }
+
+    /// Takes all locks again and looks at all fences. A conversation goes on only with both.
+    ///
+    /// Each step is repeated by itself, and only within its session: PostgreSQL would grant a lock of ours a second
+    /// time, and letting it go once would then leave it held for good.
+    private func reattach(in session: Int) async {
+        if let presence = self.presence.withLock({ $0 }) {
+            // A peer may be looking at it this very moment; without it this replica would soon be given up.
+            guard
+                await self.repeating(
+                    "presence",
+                    in: session,
+                    { try await self.take([presence], in: session) == [true] }
+                )
+            else { return }
+        }
+        let held = self.state.withLock { $0.held }
+        let locks = Array(held.keys)
+        let taken = Locked<[Bool]>([])
+        let tookAll = await self.repeating("locks", in: session) {
+            let got = locks.isEmpty ? [] : try await self.take(locks, in: session)
+            taken.withLock { $0 = got }
+            return true
+        }
+        guard tookAll else { return }
+        let got = taken.withLock { $0 }
+        let inspected = await self.repeating("fences", in: session) {
+            let fences = self.state.withLock { $0.fences }
+            for state in try await self.store.inspect(fences) where !state.isHeld {
+                guard let fence = fences.first(where: { $0.conversation == state.number }) else { continue }
+                self.registry.session(holding: fence)?.fenceOff()
+            }
+            return true
+        }
+        guard inspected else { return }
+        await self.settle(zip(locks, got).map { (lock: $0, isOurs: $1, fence: held[$0]) })
+    }
+
+    /// The end of a re-attachment: holders without their lock come down, locks without a holder are let go.
+    private func settle(_ locks: [(lock: LockKey, isOurs: Bool, fence: Fence?)]) async {
+        let lost = locks.filter { !$0.isOurs }
+        for one in lost {
+            if let fence = one.fence { self.registry.session(holding: fence)?.abort(.lockLost) }
+        }
+        // Let go by its holder while it was being taken again.
+        let ownerless = self.state.withLock { state in
+            locks.filter { $0.isOurs && state.held[$0.lock] == nil }.map(\.lock.value)
+        }
+        if !ownerless.isEmpty {
+            do {
+                try await self.session.unlock(ownerless)
+            } catch {
+                self.log.warning("a lock could not be let go", ["error": .error(error)])
+            }
+        }
+        self.log.info("locks regained", ["locks": .count(locks.count - lost.count), "lost": .count(lost.count)])
+        let regained = self.state.withLock { state in
+            defer { state.regained = nil }
+            return state.regained
+        }
+        regained?.resolve(())
+    }
+
+    /// Takes locks in one particular session; gives them back when it was another one's by then, which takes its own.
+    private func take(_ locks: [LockKey], in session: Int) async throws -> [Bool] {
+        let answer = try await self.session.tryLockInSession(locks.map(\.value))
+        guard answer.session == session else {
+            try await self.session.unlock(zip(locks, answer.granted).filter(\.1).map(\.0.value))
+            return [Bool](repeating: false, count: locks.count)
+        }
+        return answer.granted
+    }
+
+    /// Repeats `step` until it is true; false once the session is another or none: then the next one starts anew.
+    private func repeating(_ what: String, in session: Int, _ step: () async throws -> Bool) async -> Bool {
+        while self.session.sessionNumber == session {
+            do {
+                // Looked at again afterwards: what was done in a session counts only if it is still the same.
+                if try await step() { return self.session.sessionNumber == session }
+            } catch {
+                self.log.warning("locks could not be regained yet", ["step": .text(what), "error": .error(error)])
+            }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+        return false
+    }
+}
+
+extension Store {
+    /// Begins a term and stays with it until it is known what became of it: a term that was begun while its answer got
+    /// lost would leave a conversation that nobody serves and nobody may claim.
+    func term(
+        of claim: Claim,
+        replica: ReplicaID,
+        deployment: DeploymentID,
+        _ limits: AgentLimits
+    ) async throws -> Term? {
+        let nonce = try NewID.nonce()
+        let backoff = Backoff(first: .milliseconds(20), longest: .seconds(1))
+        var isInDoubt = false
+        for attempt in 0... {
+            do {
+                if isInDoubt, let term = try await self.term(claim.number, nonce: nonce) { return term }
+                let term = try await self.beginTerm(
+                    claim.number,
+                    nonce: nonce,
+                    replica: replica,
+                    deployment: deployment,
+                    limits: limits
+                )
+                // Refused by its own earlier try, perhaps, whose commit came between the two looks.
+                return isInDoubt && term == nil ? try await self.term(claim.number, nonce: nonce) : term
+            } catch let error as PostgresError where isInDoubt || error.isOutcomeUnknown {
+                isInDoubt = true
+                guard error.isWorthRepeating || error.isOutcomeUnknown else { throw error }
+                try await Task.sleep(for: backoff.delay(attempt: attempt))
+            }
+        }
+        return nil
+    }
+}

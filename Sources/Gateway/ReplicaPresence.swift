@@ -1,0 +1,116 @@
+import Domain
+import Runtime
+import Store
+
+/// Shows that this replica lives, and finds the ones that do not.
+///
+/// Each replica holds a presence lock on its lock session. A peer that can take it knows that the session is gone; when
+/// it stays so for `Limits.presenceGrace`, the peer settles what the dead replica has left.
+final class ReplicaPresence: Service {
+    let name = "presence"
+    private let store: Store
+    private let leases: LeaseKeeper
+    private let sweeper: Sweeper
+    private let workers: @Sendable () -> Int
+    private let isDraining: @Sendable () -> Bool
+    private let wakeDispatcher: WakeUp
+    private let configuration: GatewayConfiguration
+    private let log: Logger
+
+    init(
+        store: Store,
+        leases: LeaseKeeper,
+        sweeper: Sweeper,
+        wakeDispatcher: WakeUp,
+        workers: @escaping @Sendable () -> Int,
+        isDraining: @escaping @Sendable () -> Bool,
+        configuration: GatewayConfiguration,
+        log: Logger
+    ) {
+        self.store = store
+        self.leases = leases
+        self.sweeper = sweeper
+        self.wakeDispatcher = wakeDispatcher
+        self.workers = workers
+        self.isDraining = isDraining
+        self.configuration = configuration
+        self.log = log
+    }
+
+    func run(until stop: StopSignal) async throws {
+        try await self.appear(until: stop)
+        var freeSince: [ReplicaID: ContinuousClock.Instant] = [:]
+        var rounds = 0
+        while await !stop.wait(atMost: self.configuration.limits.presenceInterval * Double.random(in: 0.8...1.2)) {
+            do {
+                try await self.watch(&freeSince)
+                rounds += 1
+                if rounds % 4 == 0 { try await self.beat() }
+            } catch {
+                // Nothing may be concluded about peers from a look that failed.
+                freeSince = [:]
+                self.log.debug("presence could not be checked", ["error": .error(error)])
+            }
+        }
+        _ = try await self.store.unregister(self.configuration.replica)
+    }
+
+    /// The lock first, then the record: a record without a lock is a dead replica.
+    private func appear(until stop: StopSignal) async throws {
+        let backoff = Backoff(first: .milliseconds(50), longest: .seconds(1))
+        for attempt in 0... {
+            while !self.leases.isTrusted {
+                if await stop.wait(atMost: .milliseconds(20)) { return }
+            }
+            do {
+                try await self.leases.takePresence(self.store.presenceKey(self.configuration.replica))
+                try await self.beat()
+                return
+            } catch {
+                self.log.warning("this replica cannot appear yet", ["error": .error(error)])
+                if await stop.wait(atMost: backoff.delay(attempt: attempt)) { return }
+            }
+        }
+    }
+
+    private func beat() async throws {
+        try await self.store.beat(
+            self.configuration.replica,
+            label: self.configuration.label,
+            version: self.configuration.version,
+            workers: self.workers(),
+            draining: self.isDraining()
+        )
+    }
+
+    private func watch(_ freeSince: inout [ReplicaID: ContinuousClock.Instant]) async throws {
+        guard self.leases.isTrusted else {
+            freeSince = [:]
+            return
+        }
+        let peers = try await self.store.peers(of: self.configuration.replica)
+        let free = try await self.leases.findFree(peers.map(\.presence))
+        let now = ContinuousClock.now
+        for (peer, isFree) in zip(peers, free) {
+            guard isFree else {
+                freeSince[peer.replica] = nil
+                continue
+            }
+            let since = freeSince[peer.replica, default: now]
+            freeSince[peer.replica] = since
+            if now - since >= self.configuration.limits.presenceGrace {
+                try await self.takeOver(from: peer.replica)
+            }
+        }
+        freeSince = freeSince.filter { entry in peers.contains { $0.replica == entry.key } }
+    }
+
+    private func takeOver(from peer: ReplicaID) async throws {
+        let swept = try await self.store.takeOver(from: peer)
+        self.sweeper.announce(swept)
+        if try await self.store.forget(peer) {
+            self.log.warning("a dead replica was cleared", ["peer": .text(peer.text)])
+        }
+        self.wakeDispatcher.signal()
+    }
+}

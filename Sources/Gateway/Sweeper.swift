@@ -1,0 +1,71 @@
+import Domain
+import Runtime
+import Store
+
+/// Ends turns that are past their deadline and whose own replica did not end them. Every replica sweeps; any number of
+/// sweepers at once is harmless.
+final class Sweeper: Service {
+    let name = "sweeper"
+    private let store: Store
+    private let registry: ConversationRegistry
+    private let hints: HintSender
+    private let feed: EventFeed
+    private let configuration: GatewayConfiguration
+    private let log: Logger
+    private let metrics: Metrics
+
+    init(
+        store: Store,
+        registry: ConversationRegistry,
+        hints: HintSender,
+        feed: EventFeed,
+        configuration: GatewayConfiguration,
+        log: Logger,
+        metrics: Metrics
+    ) {
+        self.store = store
+        self.registry = registry
+        self.hints = hints
+        self.feed = feed
+        self.configuration = configuration
+        self.log = log
+        self.metrics = metrics
+    }
+
+    func run(until stop: StopSignal) async throws {
+        while await !stop.wait(atMost: self.configuration.limits.sweepInterval * Double.random(in: 0.8...1.2)) {
+            do {
+                self.announce(
+                    try await self.store.sweepOverdue(grace: self.configuration.limits.sweepGrace, limit: 500)
+                )
+            } catch {
+                self.log.warning("sweeping failed", ["error": .error(error)])
+            }
+        }
+    }
+
+    /// Tells everybody who should know that these turns have ended, or wait again.
+    func announce(_ swept: [SweptTurn]) {
+        for turn in swept {
+            self.log.warning(
+                "a turn was ended for its holder",
+                [
+                    "turn": .text(turn.turn.text), "holder": .text(turn.replica.text),
+                    "code": .text(turn.code?.rawValue ?? "requeued"),
+                ]
+            )
+            self.metrics.count(
+                "turnpike_swept_turns_total",
+                "Turns ended or requeued by somebody other than their holder.",
+                labels: ["code": turn.code?.rawValue ?? "requeued"]
+            )
+            self.feed.changed(turn.number)
+            // Its term, not just its conversation: what was swept is free at once, and may have a new session here.
+            if let session = self.registry.session(turn.number), session.fence.epoch == turn.epoch {
+                session.fenceOff()
+            } else if turn.replica != self.configuration.replica {
+                self.hints.send(.look(turn.number), to: turn.replica)
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+import Domain
+import Glibc
+import Postgres
+import Runtime
+import TestKit
+import Testing
+import Workers
+
+@testable import Gateway
+@testable import Store
+
+@Suite("How sessions end")
+struct EndingTests {
+    @Test("a reply that comes after a sweep is dropped and counted, and the next turn is served")
+    func lateReply() async throws {
+        // Nothing but the reply itself may tell the session that it has been swept.
+        try await GatewayFixture.with({
+            $0.limits.pollInterval = .seconds(3_600)
+            $0.limits.sweepInterval = .seconds(3_600)
+        }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            _ = try await fixture.pool.query("UPDATE turnpike.markers SET hard_deadline = now() - interval '1 hour'")
+            let swept = try await fixture.store.sweepOverdue(grace: .zero, limit: 10)
+            #expect(swept.map(\.turn) == [turn.id])
+            #expect(swept.first?.epoch == 1)
+            fixture.replica.conversationSession(turn)?.cancelRunningTurn(turn.id)
+            try await eventually("the session to come down") { fixture.gateway.liveSessions == 0 }
+            #expect(fixture.replica.metrics.value("turnpike_late_replies_total") == 1)
+            let record = try await fixture.ended(turn)
+            #expect(record.outcome?.code == "deadline_exceeded")
+            #expect(record.outcome?.reply == "half ")
+            #expect(try await fixture.outcomes(turn) == 1)
+            #expect(try await fixture.locks(turn.number) == 0)
+            try await fixture.agent("slow", "echo")
+            #expect(try await fixture.ask(agent, "c").state == .completed)
+        }
+    }
+
+    @Test("a sweep that is announced late leaves the conversation's next session alone")
+    func lateAnnouncement() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("counter", "counter")
+            let turn = try await fixture.submit(agent, "c")
+            _ = try await fixture.ended(turn)
+            let session = try #require(fixture.replica.conversationSession(turn))
+            let earlier = SweptTurn(
+                turn: turn.id,
+                number: turn.number,
+                replica: freshID(),
+                epoch: session.fence.epoch - 1,
+                code: .replicaLost
+            )
+            fixture.gateway.sweeper.announce([earlier])
+            #expect(session.abortion == nil)
+            #expect(try await fixture.ask(agent, "c").outcome?.reply.hasPrefix("n=2 ") == true)
+            #expect(try await fixture.deployments() == 1)
+        }
+    }
+
+    @Test("a cancellation names its turn and does nothing to another")
+    func cancellationNamesItsTurn() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let session = try #require(fixture.replica.conversationSession(turn))
+            session.cancelRunningTurn(freshID())
+            try await fixture.gateway.caretaker.inspect([session])
+            #expect(!session.takeEarlyCancel())
+            _ = try await fixture.gateway.tenant(fixture.org).cancel(turn.id)
+            let record = try await fixture.ended(turn)
+            #expect(record.state == .cancelled)
+            #expect(record.outcome?.reply == "half ")
+        }
+    }
+
+    @Test("a turn that its leaving replica cuts off keeps what was said")
+    func cutOff() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            try #require(fixture.replica.conversationSession(turn)).abort(.draining)
+            let record = try await fixture.ended(turn)
+            #expect(record.outcome?.code == "replica_lost")
+            #expect(record.outcome?.reply == "half ")
+            #expect(try await fixture.outcomes(turn) == 1)
+        }
+    }
+
+    @Test("a turn that its leaving replica cuts off runs again where its agent allows it")
+    func cutOffAndRetried() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("slow", "slow") { $0.retries = 1 }
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            try #require(fixture.replica.conversationSession(turn)).abort(.draining)
+            try await eventually("the second run") {
+                try await fixture.gateway.tenant(fixture.org).turn(turn.id).attempt == 2
+            }
+            _ = try await fixture.gateway.tenant(fixture.org).cancel(turn.id)
+            #expect(try await fixture.ended(turn).state == .cancelled)
+        }
+    }
+
+    @Test("markers are failed first, then the registry entry goes, then the lock, then the row is free")
+    func order() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("exit", "exit", "3")
+            for round in 0..<5 {
+                let turn = try await fixture.submit(agent, "c\(round)")
+                try await eventually("the turn to be armed") { try await !fixture.isFree(turn.number) }
+                try await self.watchEnd(of: turn, fixture)
+                #expect(try await fixture.outcomes(turn) == 1)
+            }
+        }
+    }
+
+    /// Samples until the conversation is free. Each look asks for the later step before the earlier one, so a later
+    /// step that was seen done proves that an earlier one that was not came too late.
+    private func watchEnd(of turn: SubmittedTurn, _ fixture: GatewayFixture) async throws {
+        var samples = 0
+        var isOver = false
+        while !isOver {
+            let isFree = try await fixture.isFree(turn.number)
+            let hasLock = try await fixture.locks(turn.number) > 0
+            let isRegistered = fixture.replica.conversationSession(turn) != nil
+            let markers = try await fixture.count(
+                "SELECT count(*) FROM turnpike.markers WHERE turn = \(turn.id.text)::uuid"
+            )
+            if isFree { #expect(!hasLock, "the row was free before the lock") }
+            if !hasLock { #expect(!isRegistered, "the lock was free before the registry entry") }
+            if !isRegistered, !hasLock { #expect(markers == 0, "the session was gone before its markers") }
+            samples += 1
+            isOver = isFree
+            if samples > 20_000 { throw CancellationError() }
+        }
+    }
+
+    @Test("while a failed worker's marker cannot be written off, its session keeps registry entry and lock")
+    func markersFirst() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let pid = try #require(
+                fixture.replica.conversationSession(turn)?.desk.withLock { $0.worker?.pid }
+            )
+            try await fixture.pool.withTransaction { connection in
+                _ = try await connection.query(
+                    "SELECT FROM turnpike.conversations WHERE id = \(turn.number.value)::bigint FOR UPDATE"
+                )
+                kill(pid, SIGKILL)
+                try await eventually("the settlement to wait for the row") {
+                    try await fixture.count(
+                        """
+                        SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock'
+                        """
+                    ) > 0
+                }
+                #expect(fixture.replica.conversationSession(turn) != nil)
+                #expect(try await fixture.locks(turn.number) == 1)
+            }
+            #expect(try await fixture.ended(turn).outcome?.code == "worker_exited")
+            try await eventually("the conversation to be free") { try await fixture.isFree(turn.number) }
+            #expect(try await fixture.locks(turn.number) == 0)
+        }
+    }
+}

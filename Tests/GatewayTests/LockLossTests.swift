@@ -1,0 +1,107 @@
+import Domain
+import Postgres
+import Runtime
+import Store
+import TestKit
+import Testing
+
+@testable import Gateway
+
+@Suite("Losing the lock session")
+struct LockLossTests {
+    @Test("a running turn survives the loss of the lock session with the same worker and the same epoch")
+    func reattachment() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let session = try #require(fixture.replica.conversationSession(turn))
+            try await fixture.cutLockSession(of: fixture.replica)
+            try await eventually("the locks to be regained") { fixture.gateway.leases.isTrusted }
+            #expect(try await fixture.locks(turn.number) == 1)
+            #expect(session.abortion == nil)
+            _ = try await fixture.gateway.tenant(fixture.org).cancel(turn.id)
+            #expect(try await fixture.ended(turn).state == .cancelled)
+            #expect(try await fixture.epoch(turn.number) == 1)
+            #expect(try await fixture.deployments() == 1)
+        }
+    }
+
+    @Test("locks that are regained while the fences cannot be read yet are taken once, and let go once")
+    func relocking() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("counter", "counter")
+            let turn = try await fixture.submit(agent, "c")
+            _ = try await fixture.ended(turn)
+            _ = try await fixture.pool.query("ALTER TABLE turnpike.conversations RENAME TO hidden")
+            try await fixture.cutLockSession(of: fixture.replica)
+            try await eventually("the lock to be taken again") {
+                try await fixture.count(
+                    """
+                    SELECT count(*) FROM pg_locks l, turnpike.hidden c
+                    WHERE c.id = \(turn.number.value)::bigint AND l.locktype = 'advisory'
+                        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                        AND (l.classid::bigint << 32 | l.objid::bigint)
+                            = turnpike.lock_key(c.org, c.agent, c.conversation)
+                    """
+                ) == 1
+            }
+            // Time for several tries, each of which would take it once more.
+            let roundTrips = fixture.gateway.roundTrips
+            try await eventually("more tries") { fixture.gateway.roundTrips > roundTrips + 8 }
+            #expect(!fixture.gateway.leases.isTrusted)
+            _ = try await fixture.pool.query("ALTER TABLE turnpike.hidden RENAME TO conversations")
+            try await eventually("the locks to be regained") { fixture.gateway.leases.isTrusted }
+            fixture.replica.conversationSession(turn)?.end(.evicted)
+            try await eventually("the session to end") { fixture.gateway.liveSessions == 0 }
+            try await eventually("the row to be free") { try await fixture.isFree(turn.number) }
+            #expect(try await fixture.locks(turn.number) == 0)
+        }
+    }
+
+    @Test("a lock that was stolen during the outage ends the session, and its turn gets exactly one outcome")
+    func stolen() async throws {
+        try await GatewayFixture.with({ $0.reconnectDelay = .milliseconds(500) }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let key: Query = """
+                SELECT turnpike.lock_key(org, agent, conversation) AS key FROM turnpike.conversations
+                WHERE id = \(turn.number.value)::bigint
+                """
+            let lock = try #require(try await fixture.pool.query(key).first).get("key", as: Int64.self)
+            try await fixture.pool.withConnection { thief in
+                try await fixture.cutLockSession(of: fixture.replica)
+                let stolen: Query = "SELECT pg_try_advisory_lock(\(lock)::bigint) AS done"
+                try await eventually("the theft") { try await thief.query(stolen).first?.get("done") ?? false }
+                #expect(!fixture.gateway.leases.isTrusted)
+                let record = try await fixture.ended(turn)
+                #expect(record.state == .failed)
+                #expect(record.outcome?.code == "replica_lost")
+                #expect(record.outcome?.reply == "half ")
+                try await eventually("the session to end") { fixture.gateway.liveSessions == 0 }
+                _ = try await thief.query("SELECT pg_advisory_unlock(\(lock)::bigint)")
+            }
+            #expect(try await fixture.outcomes(turn) == 1)
+            try await fixture.agent("slow", "echo")
+            #expect(try await fixture.ask(agent, "c").state == .completed)
+        }
+    }
+
+    @Test("locks that stay away for too long cost their sessions, whose turns get one outcome each")
+    func tooLong() async throws {
+        try await GatewayFixture.with({
+            $0.reconnectDelay = .milliseconds(500)
+            $0.limits.lockLossKill = .milliseconds(50)
+        }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            try await fixture.cutLockSession(of: fixture.replica)
+            let record = try await fixture.ended(turn)
+            #expect(record.outcome?.code == "replica_lost")
+            #expect(try await fixture.outcomes(turn) == 1)
+            try await eventually("the session to end") { fixture.gateway.liveSessions == 0 }
+        }
+    }
+}

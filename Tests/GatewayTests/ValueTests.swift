@@ -1,0 +1,97 @@
+import Domain
+import Runtime
+import TestKit
+import Testing
+
+@testable import Gateway
+
+@Suite("Values of the gateway")
+struct ValueTests {
+    @Test("a token's secret is read back as it was made, with the same hash")
+    func tokenRoundTrip() throws {
+        let secret = TokenSecret.make()
+        let read = try #require(TokenSecret(secret.text))
+        #expect(read.text == secret.text)
+        #expect(read.hash == secret.hash)
+        #expect(secret.hash.count == 32)
+        #expect(secret.text.hasPrefix("tpk_"))
+        #expect(TokenSecret.make().text != secret.text)
+    }
+
+    @Test("a token with any one character changed is refused by its checksum")
+    func tokenTypos() throws {
+        let text = TokenSecret.make().text
+        for index in text.indices {
+            var typo = text
+            typo.replaceSubrange(index...index, with: text[index] == "x" ? "y" : "x")
+            #expect(TokenSecret(typo) == nil, "at \(text.distance(from: text.startIndex, to: index))")
+        }
+        for odd in ["", "tpk_", String(text.dropLast()), text + "0", " " + text.dropFirst()] {
+            #expect(TokenSecret(odd) == nil)
+        }
+    }
+
+    @Test("every hint is understood as it was meant")
+    func hintRoundTrip() {
+        let number = ConversationNumber(42)
+        let messages: [HintMessage] = [
+            .look(number), .events(number), .cancel(number, freshID()), .follow(number, freshID()),
+        ]
+        for message in messages {
+            #expect(HintMessage(payload: message.payload) == message)
+        }
+    }
+
+    @Test(
+        "a hint that this version does not understand is no hint",
+        arguments: ["", "look", "look x", "dance 1", "look 1 2", "cancel 1", "cancel 1 x", "follow 1 2 3"]
+    )
+    func oddHints(payload: String) {
+        #expect(HintMessage(payload: payload) == nil)
+    }
+
+    @Test("a bell rung many times wakes one wait, and the next one waits")
+    func wakeUp() async throws {
+        let bell = WakeUp(reactor: try TestPlatform.reactor())
+        for _ in 0..<10 { bell.signal() }
+        let clock = ContinuousClock()
+        let rung = await clock.measure { await bell.wait(atMost: .seconds(10)) }
+        #expect(rung < .seconds(5))
+        let quiet = await clock.measure { await bell.wait(atMost: .milliseconds(50)) }
+        #expect(quiet >= .milliseconds(50))
+    }
+
+    @Test("a wait ends when the bell rings, when the stop is raised and when its task is cancelled")
+    func wakeUpEnds() async throws {
+        let reactor = try TestPlatform.reactor()
+        let (bell, other, stop) = (WakeUp(reactor: reactor), WakeUp(reactor: reactor), StopSignal())
+        let clock = ContinuousClock()
+        for end in [{ bell.signal() }, { stop.raise() }] {
+            let waited = await clock.measure {
+                async let waiting: Void = bell.wait(atMost: .seconds(120), or: stop)
+                end()
+                await waiting
+            }
+            #expect(waited < .seconds(60))
+        }
+        let waited = await clock.measure {
+            let waiting = Task { await other.wait(atMost: .seconds(120)) }
+            waiting.cancel()
+            await waiting.value
+        }
+        #expect(waited < .seconds(60))
+    }
+
+    @Test("100 tasks that want one conversation of this process: one gets it")
+    func registryIsAGate() async {
+        let registry = ConversationRegistry()
+        let number = ConversationNumber(7)
+        let entered = await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<100 { group.addTask { registry.enter(number) } }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(entered == 1)
+        registry.leave(number)
+        #expect(registry.enter(number))
+    }
+}
