@@ -58,6 +58,7 @@ let package = Package(
         module("Store", ["Crypto", "Domain", "Migrations", "Postgres", "Runtime"]),
         module("Workers", ["Domain", "Runtime", "Subprocess"]),
         module("Gateway", ["Crypto", "Domain", "Postgres", "Runtime", "Store", "Workers"]),
+        module("API", ["Crypto", "Domain", "Gateway", "HTTP", "Runtime"]),
 
         // Tests and measurements.
         module("TestKit", ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "Store", "Subprocess"]),
@@ -89,6 +90,12 @@ let package = Package(
         tests(
             "GatewayTests",
             ["Crypto", "Domain", "Gateway", "Postgres", "Runtime", "Store", "Subprocess", "TestKit", "Workers"]
+        ),
+        tests(
+            "APITests",
+            [
+                "API", "Domain", "Gateway", "HTTP", "Postgres", "Runtime", "Store", "Subprocess", "TestKit", "Workers",
+            ]
         ),
     ]
 )

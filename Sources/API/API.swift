@@ -1,0 +1,74 @@
+import Domain
+package import Gateway
+package import HTTP
+package import Runtime
+
+/// The north side: what clients speak. Routes and their scopes are in `Routes.swift`, on one screen.
+package struct API: Sendable {
+    let gate: Gate
+    let turns: TurnRoutes
+    let events: EventRoutes
+    let conversations = ConversationRoutes()
+    let approvals = ApprovalRoutes()
+    let agents = AgentRoutes()
+    let tokens = TokenRoutes()
+    let operators = OperatorRoutes()
+    let health: HealthRoutes
+    let observer: Observer
+    private let bodyLimit: Int
+
+    /// The API of `gateway`; `version` is what `/livez` and the front page say.
+    package init(gateway: Gateway, log: Logger, metrics: Metrics, version: String) {
+        let limits = gateway.configuration.limits
+        let stream = EventFollower(keepalive: limits.streamKeepalive)
+        self.gate = Gate(gateway)
+        self.turns = TurnRoutes(follower: stream)
+        self.events = EventRoutes(follower: stream)
+        self.health = HealthRoutes(version: version, metrics: metrics, readiness: { await gateway.readiness() })
+        self.observer = Observer(log: log, metrics: metrics)
+        self.bodyLimit = limits.turnBodyBytes
+    }
+
+    /// Every route, ready to be served.
+    package func router() -> Router {
+        var router = Router()
+        for route in self.routes {
+            router.on(route.method, route.pattern, limit: self.bodyLimit) { await self.serve(route, $0) }
+        }
+        return router
+    }
+
+    /// The response of an error that no route answered: the parser's, an unknown path, a method that is not offered.
+    /// Never blocks.
+    package func renderError(_ error: any Error, _ request: Request?) -> Response {
+        let refusal = APIError(error)
+        self.observer.refused(refusal, request)
+        return refusal.response(requestID: request?.id)
+    }
+
+    private func serve(_ route: Route, _ request: Request) async -> Response {
+        let began = ContinuousClock.now
+        var visit = Visit(method: request.method, route: route.pattern, requestID: request.id)
+        do {
+            try Credentials.refuseInURL(request)
+            let response: Response
+            switch route.action {
+            case .open(let action):
+                response = try await action(request)
+            case .scoped(let scope, let action):
+                let call = try await self.gate.admit(request, scope: scope)
+                visit.org = call.principal.org.text
+                response = try await action(call)
+            case .operators(let action):
+                let call = try await self.gate.admitOperator(request)
+                visit.org = call.principal.org.text
+                response = try await action(call)
+            }
+            return self.observer.answered(visit, response, since: began)
+        } catch {
+            let refusal = APIError(error)
+            self.observer.failed(visit, refusal, isGone: error is CancellationError, since: began)
+            return refusal.response(requestID: request.id)
+        }
+    }
+}

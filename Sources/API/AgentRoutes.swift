@@ -1,0 +1,45 @@
+import Domain
+import Gateway
+import HTTP
+
+/// Worker configurations by name. `PUT` is declarative and idempotent.
+struct AgentRoutes: Sendable {
+    /// `GET /v1/agents`
+    func list(_ call: Call) async throws -> Response {
+        _ = try call.query()
+        let agents = try await call.tenant.agents().map { (record: $0, text: try AgentBody.text($0.configuration)) }
+        return .json(
+            JSONWriter.object(capacity: 4_096) { json in
+                json.member("agents", objects: agents) { $0.members(of: $1.record, configuration: $1.text) }
+            }
+        )
+    }
+
+    /// `GET /v1/agents/{agent}`
+    func show(_ call: Call) async throws -> Response {
+        let id = try call.name("agent", AgentID.self)
+        _ = try call.query()
+        return try Self.response(try await call.tenant.agent(id))
+    }
+
+    /// `PUT /v1/agents/{agent}`
+    func put(_ call: Call) async throws -> Response {
+        let id = try call.name("agent", AgentID.self)
+        _ = try call.query()
+        let configuration = try AgentBody.read(call.request)
+        return try Self.response(try await call.tenant.putAgent(id, configuration))
+    }
+
+    /// `DELETE /v1/agents/{agent}`
+    func delete(_ call: Call) async throws -> Response {
+        let id = try call.name("agent", AgentID.self)
+        _ = try call.query()
+        try await call.tenant.deleteAgent(id)
+        return Response(status: 204)
+    }
+
+    private static func response(_ agent: AgentRecord) throws -> Response {
+        let configuration = try AgentBody.text(agent.configuration)
+        return .json(JSONWriter.object { $0.members(of: agent, configuration: configuration) })
+    }
+}

@@ -1,0 +1,101 @@
+import Domain
+import Gateway
+import HTTP
+
+/// The one place where a request becomes a tenant's call or an operator's.
+///
+/// Nothing else in this module holds the gateway, so no action can reach data without having passed here.
+struct Gate: Sendable {
+    private let gateway: Gateway
+
+    init(_ gateway: Gateway) {
+        self.gateway = gateway
+    }
+
+    /// Lets a request in whose token covers `scope`, with its own organization's data in reach. Throws 401, 403, 503.
+    func admit(_ request: Request, scope: Scope) async throws -> Call {
+        let principal = try await self.principal(request, scope: scope)
+        let gateway = self.gateway
+        return Call(request: request, principal: principal, tenant: gateway.tenant(principal.org)) {
+            guard let bearer = try Credentials.bearer(request) else { return false }
+            return try await gateway.authenticate(bearer)?.may(scope) ?? false
+        }
+    }
+
+    /// Lets a request in whose token is an operator's. Throws 401, 403, 503.
+    func admitOperator(_ request: Request) async throws -> OperatorCall {
+        let principal = try await self.principal(request, scope: .operator)
+        return OperatorCall(request: request, principal: principal, gateway: self.gateway)
+    }
+
+    private func principal(_ request: Request, scope: Scope) async throws -> Principal {
+        guard let bearer = try Credentials.bearer(request) else {
+            throw Self.unauthorized("send a token: Authorization: Bearer tpk_…")
+        }
+        guard let principal = try await self.gateway.authenticate(bearer) else {
+            throw Self.unauthorized("the token is unknown, expired or revoked")
+        }
+        guard principal.may(scope) else {
+            throw APIError(403, "forbidden", "the token lacks the scope \(scope.rawValue)")
+        }
+        return principal
+    }
+
+    private static func unauthorized(_ message: String) -> APIError {
+        var error = APIError(401, "unauthorized", message)
+        error.headers.set("WWW-Authenticate", "Bearer")
+        return error
+    }
+}
+
+/// What a request shows to be let in.
+enum Credentials {
+    private static let banned = ["token", "access_token", "api_key"]
+
+    /// The bearer token of a request (RFC 6750 section 2.1); nil when it shows none.
+    static func bearer(_ request: Request) throws(APIError) -> String? {
+        let fields = request.headers.all("Authorization")
+        guard let field = fields.first else { return nil }
+        guard fields.count == 1 else { throw .invalid("Authorization", "occurs twice") }
+        let parts = field.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
+        return String(parts[1].drop { $0 == " " })
+    }
+
+    /// Throws 400 when a secret stands in the URL, where logs and histories keep it.
+    static func refuseInURL(_ request: Request) throws(APIError) {
+        for (name, _) in request.query where self.banned.contains(name.lowercased()) {
+            throw APIError(
+                400,
+                "token_in_url",
+                "a token in a URL ends up in logs; send it as Authorization: Bearer, and revoke this one",
+                param: name
+            )
+        }
+    }
+}
+
+/// An operator's request: the installation's records are in reach, no tenant's data.
+struct OperatorCall: Sendable {
+    let request: Request
+    let principal: Principal
+    private let gateway: Gateway
+
+    fileprivate init(request: Request, principal: Principal, gateway: Gateway) {
+        self.request = request
+        self.principal = principal
+        self.gateway = gateway
+    }
+
+    func replicas() async throws -> [ReplicaRecord] {
+        try await self.gateway.replicas()
+    }
+
+    func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
+        try await self.gateway.deadLetters(limit: limit)
+    }
+
+    func ensureOrganization(_ org: OrganizationID) async throws {
+        try await self.gateway.ensureOrganization(org)
+    }
+}

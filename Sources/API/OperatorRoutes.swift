@@ -1,0 +1,45 @@
+import Domain
+import HTTP
+
+/// The installation, for those who run it.
+struct OperatorRoutes: Sendable {
+    private static let usualPage: Int64 = 100
+    private static let largestPage: Int64 = 1_000
+
+    /// `GET /v1/replicas`
+    func replicas(_ call: OperatorCall) async throws -> Response {
+        _ = try QueryValues(call.request, known: [])
+        let replicas = try await call.replicas()
+        return .json(
+            JSONWriter.object { json in
+                json.member("replicas", objects: replicas) { $0.members(of: $1) }
+            }
+        )
+    }
+
+    /// `GET /v1/dead-letters?limit=`: the newest first.
+    func deadLetters(_ call: OperatorCall) async throws -> Response {
+        let query = try QueryValues(call.request, known: ["limit"])
+        let limit = Int(try query.integer("limit", in: 1...Self.largestPage) ?? Self.usualPage)
+        let letters = try await call.deadLetters(limit: limit)
+        return .json(
+            JSONWriter.object { json in
+                json.member("dead_letters", objects: letters) { $0.members(of: $1) }
+            }
+        )
+    }
+
+    /// `PUT /v1/organizations/{org}`: creates it if it is missing.
+    func putOrganization(_ call: OperatorCall) async throws -> Response {
+        _ = try QueryValues(call.request, known: [])
+        let org: OrganizationID
+        do throws(InvalidName) {
+            org = try OrganizationID(call.request.parameters["org"] ?? "")
+        } catch {
+            throw APIError(400, "invalid_id", error.description, param: "org")
+        }
+        if !call.request.body.isEmpty { _ = try JSONMembers(JSONBody.read(call.request), known: []) }
+        try await call.ensureOrganization(org)
+        return .json(JSONWriter.object { $0.member("id", org.text) })
+    }
+}

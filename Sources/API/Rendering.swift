@@ -1,0 +1,137 @@
+import Domain
+import Gateway
+
+// Records as JSON: members in a fixed order, snake_case, null for what is not there.
+
+extension JSONWriter {
+    /// The answer to a submission.
+    mutating func members(of turn: SubmittedTurn, _ request: TurnRequest) {
+        self.member("id", turn.id.text)
+        self.member("seq", turn.seq)
+        self.member("agent", request.agent.text)
+        self.member("conversation", request.conversation?.text)
+        self.member("state", turn.state.rawValue)
+        self.member("position", turn.ahead)
+    }
+
+    mutating func members(of turn: TurnRecord) {
+        self.member("id", turn.id.text)
+        self.member("seq", turn.seq)
+        self.member("agent", turn.agent)
+        self.member("conversation", turn.conversation)
+        self.member("state", turn.state.rawValue)
+        self.member("position", turn.ahead)
+        self.member("attempt", turn.attempt)
+        self.member("waiting_for", turn.deferredFor)
+        self.member("queued_at", turn.queuedAt)
+        self.member("started_at", turn.startedAt)
+        self.member("ended_at", turn.endedAt)
+        if let outcome = turn.outcome {
+            self.member("outcome") { $0.members(of: outcome) }
+        } else {
+            self.member("outcome", json: nil)
+        }
+    }
+
+    private mutating func members(of outcome: OutcomeRecord) {
+        self.member("state", outcome.state.rawValue)
+        self.member("code", outcome.code)
+        self.member("message", outcome.message)
+        self.member("remedy", outcome.code.flatMap(FailureCode.init(rawValue:))?.remedy)
+        self.member("reply", outcome.reply)
+        self.member("stop_reason", outcome.stopReason)
+        self.member("usage", json: outcome.usage)
+    }
+
+    mutating func members(of conversation: ConversationRecord) {
+        self.member("id", conversation.conversation)
+        self.member("agent", conversation.agent)
+        self.member("head", conversation.head)
+        self.member("last_turn", conversation.lastTurn)
+        self.member("last_event", conversation.lastEvent)
+        self.member("queued", conversation.queued)
+        self.member("running", conversation.running?.text)
+        self.member("replica", conversation.ownerReplica?.text)
+        self.member("epoch", conversation.epoch)
+        self.member("worker_pid", number: conversation.workerPID)
+        self.member("created_at", conversation.createdAt)
+        self.member("active_at", conversation.activeAt)
+    }
+
+    /// An event: its number, turn and time, then its own members, whose text is not decoded on the way.
+    mutating func members(of event: EventRecord, withType: Bool) {
+        self.member("seq", event.seq)
+        if withType { self.member("type", event.type) }
+        self.member("turn", event.turn.text)
+        self.member("at", event.at)
+        self.members(ofObject: event.data)
+    }
+
+    /// An agent; `configuration` is its JSON text.
+    mutating func members(of agent: AgentRecord, configuration: String) {
+        self.member("id", agent.agent.text)
+        self.member("version", agent.version)
+        self.member("configuration", json: configuration)
+        self.member("created_at", agent.createdAt)
+        self.member("updated_at", agent.updatedAt)
+    }
+
+    /// A token; its secret only in the answer that creates it.
+    mutating func members(of token: TokenRecord, secret: String? = nil) {
+        self.member("id", token.id.text)
+        self.member("organization", token.org.text)
+        self.member("name", token.name)
+        self.member("scopes", array: token.scopes.map(\.rawValue).sorted()) { $0.string($1) }
+        self.member("created_at", token.createdAt)
+        self.member("expires_at", token.expiresAt)
+        self.member("revoked_at", token.revokedAt)
+        if let secret { self.member("secret", secret) }
+    }
+
+    mutating func members(of replica: ReplicaRecord) {
+        self.member("id", replica.id.text)
+        self.member("label", replica.label)
+        self.member("version", replica.version)
+        self.member("started_at", replica.startedAt)
+        self.member("seen_at", replica.seenAt)
+        self.member("draining", flag: replica.draining)
+        self.member("workers", replica.workers)
+        self.member("conversations", replica.conversations)
+    }
+
+    mutating func members(of letter: DeadLetterRecord) {
+        self.member("turn", letter.turn.text)
+        self.member("organization", letter.org)
+        self.member("agent", letter.agent)
+        self.member("conversation", letter.conversation)
+        self.member("code", letter.code)
+        self.member("message", letter.message)
+        self.member("attempts", letter.attempts)
+        self.member("died_at", letter.diedAt)
+    }
+
+    mutating func members(of approval: ApprovalRecord) {
+        self.member("id", approval.id.text)
+        self.member("turn", approval.turn.text)
+        self.member("agent", approval.agent)
+        self.member("conversation", approval.conversation)
+        self.member("tool") { tool in
+            tool.member("id", approval.tool.id)
+            tool.member("name", approval.tool.name)
+        }
+        self.member("arguments", json: approval.arguments)
+        self.member("arguments_hash", approval.argumentsHash)
+        self.member("options", objects: approval.options) { json, option in
+            json.member("id", option.id)
+            json.member("name", option.name)
+            json.member("kind", option.kind)
+        }
+        self.member("state", approval.state.rawValue)
+        self.member("decision", approval.decision)
+        self.member("decided_by", approval.decidedBy)
+        self.member("reason", approval.reason)
+        self.member("asked_at", approval.askedAt)
+        self.member("expires_at", approval.expiresAt)
+        self.member("decided_at", approval.decidedAt)
+    }
+}

@@ -1,0 +1,30 @@
+import Domain
+import HTTP
+
+/// A method, a pattern and who may call what stands behind them.
+struct Route: Sendable {
+    /// What answers, by who may ask.
+    enum Action: Sendable {
+        /// Anybody; no organization's data is in reach.
+        case open(@Sendable (Request) async throws -> Response)
+        /// Whoever has the scope, within the own organization.
+        case scoped(Scope, @Sendable (Call) async throws -> Response)
+        /// Whoever runs the installation.
+        case operators(@Sendable (OperatorCall) async throws -> Response)
+    }
+
+    let method: String
+    let pattern: String
+    let action: Action
+
+    /// Whether it answers without a token.
+    var isOpen: Bool {
+        if case .open = self.action { true } else { false }
+    }
+
+    init(_ method: String, _ pattern: String, _ action: Action) {
+        self.method = method
+        self.pattern = pattern
+        self.action = action
+    }
+}

@@ -1,0 +1,43 @@
+import Domain
+import HTTP
+
+extension API {
+    /// Every route on one screen.
+    var routes: [Route] {
+        let agent = "/v1/agents/{agent}"
+        let conversation = "\(agent)/conversations/{conversation}"
+        return [
+            Route("POST", "\(conversation)/turns", .scoped(.turns, self.turns.submit)),
+            Route("POST", "\(agent)/turns", .scoped(.turns, self.turns.submitDirect)),
+            Route("GET", "/v1/turns/{turn}", .scoped(.turns, self.turns.show)),
+            Route("POST", "/v1/turns/{turn}/cancel", .scoped(.turns, self.turns.cancel)),
+
+            Route("GET", "\(conversation)/events", .scoped(.turns, self.events.read)),
+            Route("GET", "\(agent)/conversations", .scoped(.turns, self.conversations.list)),
+            Route("GET", conversation, .scoped(.turns, self.conversations.show)),
+            Route("DELETE", conversation, .scoped(.turns, self.conversations.delete)),
+
+            Route("GET", "/v1/approvals", .scoped(.turns, self.approvals.list)),
+            Route("GET", "/v1/approvals/{approval}", .scoped(.turns, self.approvals.show)),
+            Route("POST", "/v1/approvals/{approval}", .scoped(.turns, self.approvals.decide)),
+
+            Route("GET", "/v1/agents", .scoped(.agents, self.agents.list)),
+            Route("GET", agent, .scoped(.agents, self.agents.show)),
+            Route("PUT", agent, .scoped(.agents, self.agents.put)),
+            Route("DELETE", agent, .scoped(.agents, self.agents.delete)),
+
+            Route("GET", "/v1/tokens", .scoped(.admin, self.tokens.list)),
+            Route("POST", "/v1/tokens", .scoped(.admin, self.tokens.create)),
+            Route("DELETE", "/v1/tokens/{token}", .scoped(.admin, self.tokens.revoke)),
+
+            Route("GET", "/v1/replicas", .operators(self.operators.replicas)),
+            Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),
+            Route("PUT", "/v1/organizations/{org}", .operators(self.operators.putOrganization)),
+
+            Route("GET", "/livez", .open(self.health.live)),
+            Route("GET", "/readyz", .open(self.health.ready)),
+            Route("GET", "/metrics", .open(self.health.scrape)),
+            Route("GET", "/", .open(self.health.frontPage)),
+        ]
+    }
+}

@@ -1,0 +1,44 @@
+import Domain
+import Gateway
+import HTTP
+
+/// The organization's API tokens.
+struct TokenRoutes: Sendable {
+    /// `GET /v1/tokens`: all of them, without their secrets.
+    func list(_ call: Call) async throws -> Response {
+        _ = try call.query()
+        let tokens = try await call.tenant.tokens()
+        return .json(
+            JSONWriter.object(capacity: 4_096) { json in
+                json.member("tokens", objects: tokens) { $0.members(of: $1) }
+            }
+        )
+    }
+
+    /// `POST /v1/tokens`: the answer is the only place where the secret is ever shown.
+    func create(_ call: Call) async throws -> Response {
+        _ = try call.query()
+        let body = try TokenBody(call.json())
+        // Nobody hands out more than they have.
+        for scope in Scope.allCases where body.scopes.contains(scope) && !call.principal.may(scope) {
+            throw APIError(403, "forbidden", "the token lacks the scope \(scope.rawValue)", param: "scopes")
+        }
+        let (record, secret) = try await call.tenant.createToken(
+            name: body.name,
+            scopes: body.scopes,
+            lifetime: body.lifetimeSeconds.map { .seconds($0) }
+        )
+        return .json(
+            JSONWriter.object { $0.member("token") { $0.members(of: record, secret: secret) } },
+            status: 201
+        )
+    }
+
+    /// `DELETE /v1/tokens/{token}`: in force on every replica within a second.
+    func revoke(_ call: Call) async throws -> Response {
+        let id = try call.id("token", TokenID.self)
+        _ = try call.query()
+        try await call.tenant.revokeToken(id)
+        return Response(status: 204)
+    }
+}
