@@ -25,6 +25,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 // Targets stand in dependency order, top to bottom: platform, domain, where the two meet, the story, the edge.
 let package = Package(
     name: "turnpike",
+    products: [.executable(name: "turnpike", targets: ["turnpike"])],
     targets: [
         // Platform: knows no domain word.
         .target(name: "CRuntime"),
@@ -57,8 +58,21 @@ let package = Package(
         ),
         module("Store", ["Crypto", "Domain", "Migrations", "Postgres", "Runtime"]),
         module("Workers", ["Domain", "Runtime", "Subprocess"]),
+
+        // The story, the edge, the program.
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CCurlShim", dependencies: ["CCurl"]),
         module("Gateway", ["Crypto", "Domain", "Postgres", "Runtime", "Store", "Workers"]),
         module("API", ["Crypto", "Domain", "Gateway", "HTTP", "Runtime"]),
+        .executableTarget(
+            name: "turnpike",
+            dependencies: [
+                "API", "CCurlShim", "Crypto", "Domain", "EmbeddedPostgres", "Gateway", "HTTP", "Migrations", "Postgres",
+                "Runtime", "Store", "Subprocess", "Workers",
+            ],
+            resources: [.embedInCode("Resources/echo_agent.py")],
+            swiftSettings: house
+        ),
 
         // Tests and measurements.
         module("TestKit", ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "Store", "Subprocess"]),
@@ -97,5 +111,6 @@ let package = Package(
                 "API", "Domain", "Gateway", "HTTP", "Postgres", "Runtime", "Store", "Subprocess", "TestKit", "Workers",
             ]
         ),
+        tests("TurnpikeTests", ["Domain", "Runtime", "turnpike"]),
     ]
 )

@@ -1,0 +1,61 @@
+import CCurlShim
+import Glibc
+import Runtime
+
+@main
+struct Main {
+    static func main() async {
+        let code = await self.run(Array(CommandLine.arguments.dropFirst()))
+        exit(code.rawValue)
+    }
+
+    private static func run(_ words: [String]) async -> ExitCode {
+        do {
+            switch try CommandLineParser(commands: Commands.all).parse(words) {
+            case .help(let topic):
+                Console.write(HelpText(commands: Commands.all).text(topic))
+                return .success
+            case .version:
+                Console.write("turnpike \(Version.text)\n")
+                return .success
+            case .run(let invocation):
+                _ = Signals.prepareProcess()
+                guard ccs_prepare() == 0 else { throw CommandFailure(.failure, "libcurl cannot start") }
+                return try await self.perform(CommandContext(invocation))
+            }
+        } catch let failure as CommandFailure {
+            Console.warn("turnpike: \(failure)\n")
+            return failure.exit
+        } catch {
+            Console.warn("turnpike: \(error)\n")
+            return .failure
+        }
+    }
+
+    private static func perform(_ context: CommandContext) async throws -> ExitCode {
+        switch context.invocation.name {
+        case "dev": try await DevCommand(context: context).run()
+        case "serve": try await ServeCommand(context: context).run()
+        case "migrate": try await MigrateCommand(context: context).run()
+        case "doctor": return try await DoctorCommand(context: context).run()
+        case "agent list": try await AgentCommands(context: context).list()
+        case "agent show": try await AgentCommands(context: context).show()
+        case "agent put": try await AgentCommands(context: context).put()
+        case "agent delete": try await AgentCommands(context: context).delete()
+        case "token create" where context.invocation.has("--direct"):
+            try await DirectTokenCommand(context: context).create()
+        case "token create": try await TokenCommands(context: context).create()
+        case "token list": try await TokenCommands(context: context).list()
+        case "token revoke": try await TokenCommands(context: context).revoke()
+        case "chat": return try await ChatCommand(context).run()
+        case "status": try await StatusCommand(context: context).run()
+        default: throw CommandFailure(.failure, "the command \(context.invocation.name) has no code")
+        }
+        return .success
+    }
+}
+
+/// The program's version.
+enum Version {
+    static let text = "0.1.0"
+}
