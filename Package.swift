@@ -112,5 +112,11 @@ let package = Package(
             ]
         ),
         tests("TurnpikeTests", ["Domain", "Runtime", "turnpike"]),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "TestKit", "turnpike"],
+            exclude: ["workers"],
+            swiftSettings: house
+        ),
     ]
 )

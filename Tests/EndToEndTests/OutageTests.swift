@@ -1,0 +1,83 @@
+import Domain
+import EmbeddedPostgres
+import Glibc
+import Postgres
+import TestKit
+import Testing
+
+extension EndToEnd {
+    @Suite struct OutageTests {
+        @Test("a turn goes on when its replica's lock session is cut, and the locks are taken again")
+        func lockSessionCut() async throws {
+            try await Installation.with { installation in
+                let client = installation.client(try await installation.replica().port)
+                try await client.putPaced()
+                let turn = try await client.submit("paced", "c", "one 60 0.05")
+                try await installation.says(turn, atLeast: 3)
+                let before = try await installation.lockSessions()
+                #expect(before.count == 1)
+                try await installation.pool.query("SELECT pg_terminate_backend(\(before.keys.first ?? 0)::integer)")
+                try await eventually("the locks are held by another session", within: .seconds(3)) {
+                    let now = try await installation.lockSessions()
+                    return now.count == 1 && now.keys.first != before.keys.first && now.values.first == 2
+                }
+                let outcome = try await client.outcome(turn)
+                #expect(outcome.state == "completed" && outcome.list == ["one"], "\(outcome)")
+                #expect(ReplyList.items(try await client.reply("paced", "c", "two")) == ["one", "two"])
+                // The worker stayed: there was nothing to hydrate.
+                #expect(try await Ledger(installation).count("SELECT count(*) FROM turnpike.deployments") == 1)
+                try await Ledger(installation).check(turns: 2)
+            }
+        }
+
+        @Test("PostgreSQL may restart under a running turn, and while it is away clients are told to come again")
+        func serverRestarted() async throws {
+            let folder = try ScratchDirectory()
+            let data = folder.file("cluster")
+            let first = try await EmbeddedPostgres.start(in: data, mode: .throwaway)
+            let environment = Installation.environment(first.conninfo, folder)
+            #expect(try await Program.run(["migrate"], environment, in: folder).status == 0)
+            try await Installation.with(first.conninfo) { installation in
+                let client = installation.client(try await installation.replica().port)
+                try await client.putPaced()
+                let running = try await client.submit("paced", "c", "one 60 0.05")
+                let queued = try await client.submit("paced", "c", "two")
+                try await installation.says(running, atLeast: 3)
+                await first.stop()
+                let second = try await EmbeddedPostgres.start(in: data, mode: .throwaway)
+                let outcome = try await client.outcome(running)
+                #expect(outcome.state == "completed" && outcome.list == ["one"], "\(outcome)")
+                #expect(try await client.outcome(queued).list == ["one", "two"])
+
+                await second.stop()
+                let refused = try await client.http.send("POST", Client.path("paced", "c", "turns"), #"{"input":"x"}"#)
+                #expect(refused.status == 503 && refused.headers["retry-after"] != nil, "\(refused.text)")
+                #expect(try await client.http.send("GET", "/livez").status == 200)
+                #expect(try await client.http.send("GET", "/readyz").status == 503)
+                let third = try await EmbeddedPostgres.start(in: data, mode: .throwaway)
+                try await eventually("the replica is ready again", within: .seconds(15)) {
+                    try await client.http.send("GET", "/readyz").status == 200
+                }
+                #expect(ReplyList.items(try await client.reply("paced", "c", "three")) == ["one", "two", "three"])
+                try await Ledger(installation).check(turns: 3)
+                await installation.end()
+                await third.stop()
+            }
+        }
+    }
+}
+
+extension Installation {
+    /// The sessions that hold advisory locks in this database, and how many each holds.
+    func lockSessions() async throws -> [Int: Int] {
+        let rows = try await self.pool.query(
+            """
+            SELECT l.pid, count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database() GROUP BY l.pid
+            """
+        )
+        return Dictionary(
+            uniqueKeysWithValues: try rows.map { (try $0.get("pid", as: Int.self), try $0.get("count", as: Int.self)) }
+        )
+    }
+}

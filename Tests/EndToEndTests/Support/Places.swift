@@ -1,0 +1,37 @@
+import Glibc
+
+/// Something that the tests need and that is not there.
+struct Missing: Error, CustomStringConvertible {
+    let description: String
+
+    /// `path`, if it can be executed; `remedy` says how to get it.
+    static func program(_ path: String, remedy: String) throws -> String {
+        guard access(path, X_OK) == 0 else { throw Missing(description: "\(path) is missing: \(remedy)") }
+        return path
+    }
+}
+
+/// Where things are, from this file's own place.
+enum Places {
+    static let repository: String = {
+        var parts = #filePath.split(separator: "/")
+        parts.removeLast(4)
+        return "/" + parts.joined(separator: "/")
+    }()
+
+    /// The program under test, beside the test bundle, and its launcher beside it.
+    static func turnpike() throws -> String {
+        let build = "\(self.repository)/.build/debug"
+        _ = try Missing.program("\(build)/turnpike-launcher", remedy: "make .build/debug/turnpike-launcher")
+        return try Missing.program("\(build)/turnpike", remedy: "swift build")
+    }
+
+    static func worker(_ name: String) -> String {
+        "\(self.repository)/Tests/EndToEndTests/workers/\(name)"
+    }
+
+    /// The interpreter with the public SDK.
+    static func sdkPython() throws -> String {
+        try Missing.program("\(self.repository)/.venv/bin/python", remedy: "make .venv/ready")
+    }
+}
