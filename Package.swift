@@ -118,5 +118,6 @@ let package = Package(
             exclude: ["workers"],
             swiftSettings: house
         ),
+        tests("TidyTests", []),
     ]
 )
