@@ -59,7 +59,8 @@ extension EndToEnd {
             #expect(try first.json()["turn"]?["state"]?.text == "cancelled")
             let start = ContinuousClock.now
             let second = try await clients[2].http.send("POST", "/v1/turns/\(running)/cancel")
-            #expect(second.status == 202, "\(second.text)")
+            // 200 when the worker obeyed before the answer was written.
+            #expect([200, 202].contains(second.status), "\(second.text)")
             let outcome = try await clients[1].outcome(running, within: .seconds(10))
             #expect(outcome.state == "cancelled" && outcome.reply.hasPrefix("1 2 3 "), "\(outcome)")
             Figures.report("a running turn was cancelled from another replica in \(ContinuousClock.now - start)")
