@@ -1,4 +1,5 @@
 import Domain
+import TestKit
 
 /// What the tests say to a gateway.
 struct Client: Sendable {

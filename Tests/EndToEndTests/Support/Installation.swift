@@ -80,7 +80,7 @@ final class Installation: Sendable {
     func replica(_ settings: [String: String] = [:]) async throws -> Replica {
         let number = self.started.withLock { $0.count + 1 }
         let output = self.folder.file("replica-\(number)-\(UInt16.random(in: 0 ... .max)).log")
-        let replica = try await Replica.start(self.environment(settings), output: output)
+        let replica = try await Replica.start(try Places.turnpike(), self.environment(settings), output: output)
         self.started.withLock { $0.append(replica) }
         return replica
     }

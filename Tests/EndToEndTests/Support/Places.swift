@@ -1,15 +1,4 @@
-import Glibc
-
-/// Something that the tests need and that is not there.
-struct Missing: Error, CustomStringConvertible {
-    let description: String
-
-    /// `path`, if it can be executed; `remedy` says how to get it.
-    static func program(_ path: String, remedy: String) throws -> String {
-        guard access(path, X_OK) == 0 else { throw Missing(description: "\(path) is missing: \(remedy)") }
-        return path
-    }
-}
+import TestKit
 
 /// Where things are, from this file's own place.
 enum Places {

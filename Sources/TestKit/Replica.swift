@@ -1,19 +1,26 @@
-import Foundation
-import TestKit
+internal import Foundation
+package import Glibc
 
 /// One `turnpike serve`.
-struct Replica: Sendable {
-    let port: Int
-    let process: Spawned
+package struct Replica: Sendable {
+    /// Where it serves.
+    package let port: Int
+    /// Its process.
+    package let process: Spawned
     /// Its identity, as in the database.
-    let id: String
+    package let id: String
 
-    var pid: pid_t { self.process.pid }
+    /// The number of its process.
+    package var pid: pid_t { self.process.pid }
 
-    /// Starts it and returns once it is ready.
-    static func start(_ environment: [String: String], output: String) async throws -> Replica {
+    /// Starts `program` and returns once it is ready.
+    package static func start(
+        _ program: String,
+        _ environment: [String: String],
+        output: String
+    ) async throws -> Replica {
         let process = try await Spawned.start(
-            [try Places.turnpike(), "serve"],
+            [program, "serve"],
             environment: environment,
             output: output
         )
@@ -43,13 +50,13 @@ struct Replica: Sendable {
     }
 
     /// Ends it as `kill -9` does.
-    func kill() async throws {
+    package func kill() async throws {
         self.process.signal(SIGKILL)
         try await self.process.end(within: .seconds(5))
     }
 
     /// Asks it to leave and waits for the exit code.
-    func leave(within limit: Duration = .seconds(35)) async throws -> Int32 {
+    package func leave(within limit: Duration = .seconds(35)) async throws -> Int32 {
         self.process.signal(SIGTERM)
         return try await self.process.end(within: limit)
     }

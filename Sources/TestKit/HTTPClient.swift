@@ -1,72 +1,26 @@
-import Domain
-import Foundation
-import Runtime
+internal import Foundation
+internal import Runtime
 
-/// Threads for what blocks in these tests: the pool of tasks is small.
+/// Threads for what blocks in tests: the pool of tasks is small.
 private let blocking = BlockingPool(threads: 96)
 
-/// An answer as it came.
-struct Answer: Sendable {
-    let status: Int
-    /// Names in lower case.
-    let headers: [String: String]
-    let body: [UInt8]
-
-    var text: String { String(decoding: self.body, as: UTF8.self) }
-
-    /// The body as JSON; throws when it is none.
-    func json() throws -> JSONValue {
-        try JSONDecoder().decode(JSONValue.self, from: Data(self.body))
-    }
-
-    /// The code of an error.
-    var code: String? {
-        do {
-            return try self.json()["error"]?["code"]?.text
-        } catch {
-            return nil
-        }
-    }
-
-    /// The events of a stream, comments left out.
-    var events: [StreamedEvent] { StreamedEvent.parse(self.text) }
-}
-
-/// One event of a stream.
-struct StreamedEvent: Sendable {
-    let id: Int
-    let type: String
-    let data: JSONValue
-
-    /// Whether it ends its turn.
-    var isTerminal: Bool { ["turn.completed", "turn.failed", "turn.cancelled"].contains(self.type) }
-
-    /// The whole events of `text`; what follows the last blank line is not there yet.
-    static func parse(_ text: String) -> [StreamedEvent] {
-        text.components(separatedBy: "\n\n").dropLast().compactMap { frame in
-            var fields: [String: String] = [:]
-            for line in frame.split(separator: "\n") where !line.hasPrefix(":") {
-                let parts = line.split(separator: ":", maxSplits: 1)
-                if parts.count == 2 { fields[String(parts[0])] = String(parts[1].dropFirst()) }
-            }
-            guard let id = fields["id"].flatMap(Int.init), let type = fields["event"], let data = fields["data"],
-                let json = try? JSONDecoder().decode(JSONValue.self, from: Data(data.utf8))
-            else { return nil }
-            return StreamedEvent(id: id, type: type, data: json)
-        }
-    }
-}
-
 /// Sends one request over a fresh connection and reads the answer to its end.
-struct HTTPClient: Sendable {
-    let port: Int
-    var token: String?
+package struct HTTPClient: Sendable {
+    /// Where, on the loopback interface.
+    package let port: Int
+    /// The bearer token.
+    package var token: String?
+
+    package init(port: Int, token: String? = nil) {
+        self.port = port
+        self.token = token
+    }
 
     /// How long an answer may take altogether.
     private static let patience: Duration = .seconds(90)
 
     /// `enough`, given the body's text so far, ends the reading of an answer that would not end by itself.
-    func send(
+    package func send(
         _ method: String,
         _ target: String,
         _ body: String? = nil,
@@ -82,7 +36,8 @@ struct HTTPClient: Sendable {
     }
 
     /// Sends bytes as they are.
-    func raw(_ bytes: [UInt8], enough: (@Sendable (String) -> Bool)? = nil) async throws -> Answer {
+    package func raw(_ bytes: [UInt8], enough: (@Sendable (String) -> Bool)? = nil) async throws -> Answer {
+        /// Where, on the loopback interface.
         let port = self.port
         return try Self.parse(try await blocking.run { try Self.exchange(port, bytes, enough) })
     }
@@ -119,8 +74,9 @@ struct HTTPClient: Sendable {
     }
 
     /// The connection ended before a whole head had come.
-    struct NoAnswer: Error {
-        let received: String
+    package struct NoAnswer: Error {
+        /// What had come.
+        package let received: String
     }
 
     private static func parse(_ bytes: [UInt8]) throws -> Answer {

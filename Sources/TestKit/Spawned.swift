@@ -1,18 +1,20 @@
-import Glibc
-import Runtime
-import TestKit
+package import Glibc
+internal import Runtime
 
 /// A process of a test's own, with its output in a file. The kernel kills it when this process ends.
-struct Spawned: Sendable {
-    let pid: pid_t
+package struct Spawned: Sendable {
+    /// Its number.
+    package let pid: pid_t
     /// Where its standard output and error go.
-    let output: String
+    package let output: String
 
     /// The kernel sends the parent-death signal when the thread that spawned ends; this one never does.
     private static let spawner = BlockingPool(threads: 1)
 
     /// Starts `words[0]`, an absolute path, with exactly this environment.
-    static func start(_ words: [String], environment: [String: String], output: String) async throws -> Spawned {
+    package static func start(_ words: [String], environment: [String: String], output: String) async throws -> Spawned
+    {
+        /// Its number.
         let pid = try await self.spawner.run {
             try self.spawn(["/usr/bin/setpriv", "--pdeathsig", "KILL", "--"] + words, environment, output)
         }
@@ -44,18 +46,19 @@ struct Spawned: Sendable {
     }
 
     /// Whether it is a zombie or gone.
-    var hasEnded: Bool {
+    package var hasEnded: Bool {
         let state = TextFile.read("/proc/\(self.pid)/stat").split(separator: ")").last?.split(separator: " ").first
         return state == nil || state == "Z"
     }
 
-    func signal(_ number: Int32) {
+    /// Sends it a signal.
+    package func signal(_ number: Int32) {
         kill(self.pid, number)
     }
 
     /// Waits for its end: the exit code, or 128 and the signal's number. Throws `NotInTime`.
     @discardableResult
-    func end(within limit: Duration) async throws -> Int32 {
+    package func end(within limit: Duration) async throws -> Int32 {
         var status: Int32 = 0
         try await eventually("the end of process \(self.pid)", within: limit) {
             waitpid(self.pid, &status, WNOHANG) == self.pid
@@ -64,20 +67,5 @@ struct Spawned: Sendable {
     }
 
     /// What it has written so far.
-    var text: String { TextFile.read(self.output) }
-}
-
-enum TextFile {
-    /// The file's text; empty when there is none.
-    static func read(_ path: String) -> String {
-        guard let file = fopen(path, "r") else { return "" }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
-        while true {
-            let count = fread(&buffer, 1, buffer.count, file)
-            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
-            bytes += buffer[..<count]
-        }
-    }
+    package var text: String { TextFile.read(self.output) }
 }

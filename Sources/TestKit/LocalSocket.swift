@@ -1,10 +1,10 @@
 import Glibc
-import Runtime
+internal import Runtime
 
 /// Loopback TCP.
-enum LocalSocket {
+package enum LocalSocket {
     /// A connected descriptor.
-    static func connect(port: Int) throws -> Int32 {
+    package static func connect(port: Int) throws -> Int32 {
         let descriptor = try self.make()
         var address = self.address(port)
         let code = withUnsafePointer(to: &address) { pointer in
@@ -21,13 +21,13 @@ enum LocalSocket {
     }
 
     /// A descriptor that listens on a free port, and the port.
-    static func listen() throws -> (descriptor: Int32, port: Int) {
+    package static func listen() throws -> (descriptor: Int32, port: Int) {
         let descriptor = try self.make()
         var address = self.address(0)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let code = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
-                bind(descriptor, raw, length) == 0 && Glibc.listen(descriptor, 8) == 0
+                bind(descriptor, raw, length) == 0 && Glibc.listen(descriptor, 128) == 0
                     ? getsockname(descriptor, raw, &length) : -1
             }
         }
@@ -36,7 +36,7 @@ enum LocalSocket {
     }
 
     /// A port that was free just now.
-    static func freePort() throws -> Int {
+    package static func freePort() throws -> Int {
         let (descriptor, port) = try self.listen()
         close(descriptor)
         return port

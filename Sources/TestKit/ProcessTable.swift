@@ -1,9 +1,9 @@
-import Glibc
+package import Glibc
 
 /// The machine's processes.
-enum ProcessTable {
+package enum ProcessTable {
     /// Everything that descends from `root`, without it.
-    static func descendants(of root: pid_t) -> Set<pid_t> {
+    package static func descendants(of root: pid_t) -> Set<pid_t> {
         var children: [pid_t: [pid_t]] = [:]
         for (pid, parent) in self.parents() { children[parent, default: []].append(pid) }
         var found: Set<pid_t> = []
@@ -15,13 +15,13 @@ enum ProcessTable {
     }
 
     /// Whether `pid` still runs; a zombie does not.
-    static func runs(_ pid: pid_t) -> Bool {
+    package static func runs(_ pid: pid_t) -> Bool {
         guard let state = self.fields(of: pid)?.first else { return false }
         return state != "Z"
     }
 
     /// A figure of /proc/PID/status, such as `VmRSS` (kB) or `Threads`.
-    static func status(_ pid: pid_t, _ name: String) -> Int {
+    package static func status(_ pid: pid_t, _ name: String) -> Int {
         let line = TextFile.read("/proc/\(pid)/status").split(separator: "\n").first { $0.hasPrefix("\(name):") }
         return line.flatMap { Int($0.filter(\.isNumber)) } ?? 0
     }
