@@ -19,6 +19,7 @@ extension JSONWriter {
         self.member("seq", turn.seq)
         self.member("agent", turn.agent)
         self.member("conversation", turn.conversation)
+        self.member("input", json: turn.input)
         self.member("state", turn.state.rawValue)
         self.member("position", turn.ahead)
         self.member("attempt", turn.attempt)

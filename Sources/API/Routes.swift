@@ -8,6 +8,7 @@ extension API {
         let conversation = "\(agent)/conversations/{conversation}"
         return [
             Route("POST", "\(conversation)/turns", .scoped(.turns, self.turns.submit)),
+            Route("GET", "\(conversation)/turns", .scoped(.turns, self.turns.list)),
             Route("POST", "\(agent)/turns", .scoped(.turns, self.turns.submitDirect)),
             Route("GET", "/v1/turns/{turn}", .scoped(.turns, self.turns.show)),
             Route("POST", "/v1/turns/{turn}/cancel", .scoped(.turns, self.turns.cancel)),

@@ -50,6 +50,25 @@ struct TurnRoutes: Sendable {
         return .json(JSONWriter.object { $0.member("turn") { $0.members(of: turn) } })
     }
 
+    /// `GET /v1/agents/{agent}/conversations/{conversation}/turns?before=&limit=`: the newest first, in pages.
+    func list(_ call: Call) async throws -> Response {
+        let agent = try call.name("agent", AgentID.self)
+        let conversation = try call.name("conversation", ConversationID.self)
+        let query = try call.query("before", "limit")
+        let (page, hasMore) = try await call.tenant.turns(
+            agent,
+            conversation,
+            before: try query.integer("before", in: 1...Int64.max) ?? Int64.max,
+            limit: Int(try query.integer("limit", in: 1...200) ?? 50)
+        )
+        return .json(
+            JSONWriter.object(capacity: 4_096) { json in
+                json.member("turns", objects: page) { $0.members(of: $1) }
+                json.member("next", json: hasMore ? page.last.map { String($0.seq) } : nil)
+            }
+        )
+    }
+
     /// `POST /v1/turns/{turn}/cancel`
     func cancel(_ call: Call) async throws -> Response {
         let id = try call.id("turn", TurnID.self)

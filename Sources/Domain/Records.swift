@@ -12,6 +12,8 @@ package struct TurnRecord: Sendable, Hashable {
     package var number: ConversationNumber
     /// Its number, counted from 1 within the conversation.
     package var seq: Int64
+    /// What the user sent, as JSON text; an empty array once the conversation is deleted.
+    package var input: String
     /// Where it stands.
     package var state: TurnState
     /// Turns before this one that have no outcome yet.
@@ -35,6 +37,7 @@ package struct TurnRecord: Sendable, Hashable {
         conversation: String?,
         number: ConversationNumber,
         seq: Int64,
+        input: String,
         state: TurnState,
         ahead: Int,
         attempt: Int,
@@ -49,6 +52,7 @@ package struct TurnRecord: Sendable, Hashable {
         self.conversation = conversation
         self.number = number
         self.seq = seq
+        self.input = input
         self.state = state
         self.ahead = ahead
         self.attempt = attempt

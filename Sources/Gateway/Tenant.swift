@@ -85,7 +85,22 @@ extension Tenant {
         return turn
     }
 
-    /// The same, held back until the turn has its outcome or `patience` has passed.
+    /// The newest turns of a conversation before the number `before`, newest first, at most `limit`, and whether there
+    /// are older ones. A page ends early where its text would come to megabytes. Throws `notFound` or `deleted`.
+    package func turns(
+        _ agent: AgentID,
+        _ id: ConversationID,
+        before: Int64,
+        limit: Int
+    ) async throws -> (page: [TurnRecord], hasMore: Bool) {
+        let number = try await self.log(agent, id).number
+        let found = try await reaching {
+            try await self.store.turns(number, before: before, limit: limit, bytes: 4 << 20)
+        }
+        return (found, found.last.map { $0.seq > 1 } ?? false)
+    }
+
+    /// A turn, held back until it has its outcome or `patience` has passed.
     package func turn(_ id: TurnID, waitingAtMost patience: Duration) async throws -> TurnRecord {
         let turn = try await self.turn(id)
         guard !turn.state.isTerminal, patience > .zero else { return turn }

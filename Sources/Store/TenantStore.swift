@@ -17,24 +17,55 @@ package struct TenantStore: Sendable {
 // MARK: - Turns
 
 extension TenantStore {
+    private static func turns() -> String {
+        """
+        SELECT t.turn, t.conversation_id, t.seq, t.input, t.state, t.attempt, t.deferred_for, c.agent, c.conversation,
+            CASE t.state WHEN 'queued' THEN
+                (SELECT count(*) FROM turnpike.turns b WHERE b.conversation_id = t.conversation_id
+                    AND b.seq < t.seq AND b.state IN ('queued', 'running')) ELSE 0 END AS ahead,
+            \(SQLTime.text("t.queued_at")) AS queued_at,
+            \(SQLTime.text("t.started_at")) AS started_at,
+            \(SQLTime.text("t.ended_at")) AS ended_at,
+            o.state AS outcome, o.code, o.message, o.reply, o.stop_reason, o.usage
+        FROM turnpike.turns t
+        JOIN turnpike.conversations c ON c.id = t.conversation_id
+        LEFT JOIN turnpike.outcomes o ON o.turn = t.turn
+        """
+    }
+
     /// A turn with its outcome, if it has one.
     package func turn(_ id: TurnID) async throws -> TurnRecord? {
         try await self.pool.query(
             """
-            SELECT t.turn, t.conversation_id, t.seq, t.state, t.attempt, t.deferred_for, c.agent, c.conversation,
-                CASE t.state WHEN 'queued' THEN
-                    (SELECT count(*) FROM turnpike.turns b WHERE b.conversation_id = t.conversation_id
-                        AND b.seq < t.seq AND b.state IN ('queued', 'running')) ELSE 0 END AS ahead,
-                \(unescaped: SQLTime.text("t.queued_at")) AS queued_at,
-                \(unescaped: SQLTime.text("t.started_at")) AS started_at,
-                \(unescaped: SQLTime.text("t.ended_at")) AS ended_at,
-                o.state AS outcome, o.code, o.message, o.reply, o.stop_reason, o.usage
-            FROM turnpike.turns t
-            JOIN turnpike.conversations c ON c.id = t.conversation_id
-            LEFT JOIN turnpike.outcomes o ON o.turn = t.turn
+            \(unescaped: Self.turns())
             WHERE t.turn = \(id.text)::uuid AND t.org = \(self.org.text)::text
             """
         ).first.map(Self.turn)
+    }
+
+    /// The newest turns of a conversation before the number `before`, newest first, at most `limit`. Stops after the turn
+    /// with which inputs and replies come to `bytes` or more.
+    package func turns(
+        _ number: ConversationNumber,
+        before: Int64,
+        limit: Int,
+        bytes: Int
+    ) async throws -> [TurnRecord] {
+        try await self.pool.query(
+            """
+            SELECT * FROM (
+                SELECT p.*, sum(octet_length(p.input::text) + coalesce(octet_length(p.reply), 0))
+                    OVER (ORDER BY p.seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later
+                FROM (
+                    \(unescaped: Self.turns())
+                    WHERE t.conversation_id = \(number.value)::bigint AND t.org = \(self.org.text)::text
+                        AND t.seq < \(before)::bigint
+                    ORDER BY t.seq DESC LIMIT \(limit)::integer
+                ) p
+            ) q
+            WHERE coalesce(later, 0) < \(Int64(bytes))::bigint ORDER BY seq DESC
+            """
+        ).map(Self.turn)
     }
 
     private static func turn(_ row: Row) throws -> TurnRecord {
@@ -58,6 +89,7 @@ extension TenantStore {
             conversation: try row.get("conversation"),
             number: ConversationNumber(try row.get("conversation_id")),
             seq: try row.get("seq"),
+            input: try row.get("input"),
             state: state,
             ahead: try row.get("ahead"),
             attempt: try row.get("attempt"),
