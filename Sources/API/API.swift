@@ -11,11 +11,14 @@ package struct API: Sendable {
     let conversations = ConversationRoutes()
     let approvals = ApprovalRoutes()
     let agents = AgentRoutes()
+    let models = ModelRoutes()
+    let chat: ChatRoutes
     let tokens = TokenRoutes()
     let operators = OperatorRoutes()
     let health: HealthRoutes
     let observer: Observer
     private let bodyLimit: Int
+    private let dialectBodyLimit: Int
 
     /// The API of `gateway`; `version` is what `/livez` and the front page say.
     package init(gateway: Gateway, log: Logger, metrics: Metrics, version: String) {
@@ -24,16 +27,20 @@ package struct API: Sendable {
         self.gate = Gate(gateway)
         self.turns = TurnRoutes(follower: stream)
         self.events = EventRoutes(follower: stream)
+        let dialect = DialectFollower(keepalive: limits.streamKeepalive, log: log)
+        self.chat = ChatRoutes(follower: dialect, inputBytes: limits.turnBodyBytes)
         self.health = HealthRoutes(version: version, metrics: metrics, readiness: { await gateway.readiness() })
         self.observer = Observer(log: log, metrics: metrics)
         self.bodyLimit = limits.turnBodyBytes
+        self.dialectBodyLimit = limits.dialectBodyBytes
     }
 
     /// Every route, ready to be served.
     package func router() -> Router {
         var router = Router()
         for route in self.routes {
-            router.on(route.method, route.pattern, limit: self.bodyLimit) { await self.serve(route, $0) }
+            let limit = route.carriesHistory ? self.dialectBodyLimit : self.bodyLimit
+            router.on(route.method, route.pattern, limit: limit) { await self.serve(route, $0) }
         }
         return router
     }

@@ -46,9 +46,9 @@ struct APIError: Error, Sendable {
         }
     }
 
-    /// The one shape of every error.
-    func response(requestID: String?) -> Response {
-        let body = JSONWriter.object { writer in
+    /// The one shape of every error, in an answer or in a stream.
+    func body(requestID: String?) -> [UInt8] {
+        JSONWriter.object { writer in
             writer.member("error") { error in
                 error.member("type", self.type)
                 error.member("code", self.code)
@@ -59,7 +59,10 @@ struct APIError: Error, Sendable {
                 error.member("request_id", requestID)
             }
         }
-        return .json(body, status: self.status, headers: self.headers)
+    }
+
+    func response(requestID: String?) -> Response {
+        .json(self.body(requestID: requestID), status: self.status, headers: self.headers)
     }
 }
 

@@ -16,15 +16,18 @@ struct Route: Sendable {
     let method: String
     let pattern: String
     let action: Action
+    /// Whether its bodies bring the whole conversation along, as those of the OpenAI dialects do.
+    var carriesHistory = false
 
     /// Whether it answers without a token.
     var isOpen: Bool {
         if case .open = self.action { true } else { false }
     }
 
-    init(_ method: String, _ pattern: String, _ action: Action) {
+    init(_ method: String, _ pattern: String, _ action: Action, carriesHistory: Bool = false) {
         self.method = method
         self.pattern = pattern
         self.action = action
+        self.carriesHistory = carriesHistory
     }
 }

@@ -31,6 +31,10 @@ extension API {
             Route("POST", "/v1/tokens", .scoped(.admin, self.tokens.create)),
             Route("DELETE", "/v1/tokens/{token}", .scoped(.admin, self.tokens.revoke)),
 
+            Route("GET", "/v1/models", .scoped(.turns, self.models.list)),
+            Route("GET", "/v1/models/{model}", .scoped(.turns, self.models.show)),
+            Route("POST", "/v1/chat/completions", .scoped(.turns, self.chat.complete), carriesHistory: true),
+
             Route("GET", "/v1/replicas", .operators(self.operators.replicas)),
             Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),
             Route("PUT", "/v1/organizations/{org}", .operators(self.operators.putOrganization)),

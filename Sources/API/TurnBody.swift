@@ -71,7 +71,8 @@ struct TurnBody: Hashable, Sendable {
         return value
     }
 
-    private static func key(_ member: String?, _ headers: [String]) throws(APIError) -> String? {
+    /// The client's own key, from a member, from the `Idempotency-Key` headers, or both if they agree.
+    static func key(_ member: String?, _ headers: [String]) throws(APIError) -> String? {
         var all: [(key: String, param: String)] = headers.map { ($0, "Idempotency-Key") }
         if let member { all.append((member, "client_key")) }
         for (key, param) in all {

@@ -3,6 +3,8 @@ package struct Limits: Sendable, Hashable {
     // Input.
     /// The body of a turn.
     package var turnBodyBytes = 1 << 20
+    /// The body of a request that brings the whole conversation along.
+    package var dialectBodyBytes = 8 << 20
     /// Turns that may wait in one conversation.
     package var queuedTurnsPerConversation = 100
 

@@ -15,6 +15,9 @@ package struct Tenant: Sendable {
     let hints: HintSender
     let registry: ConversationRegistry
     let limits: Limits
+
+    /// Whether this replica is leaving.
+    package var isDraining: Bool { self.intake.isDraining }
 }
 
 /// A turn as a client submits it.

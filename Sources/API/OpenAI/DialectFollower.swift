@@ -1,0 +1,100 @@
+import Domain
+import Gateway
+import HTTP
+import Runtime
+
+/// What one turn's log becomes in a dialect: a value that takes the log's events in order. The same events give the same
+/// bytes on every replica, which is what lets a client go on reading somewhere else.
+protocol DialectProjection: Sendable {
+    /// Takes the next event and gives the server-sent events that it becomes, in wire form.
+    mutating func take(_ event: EventRecord) throws -> [UInt8]
+    /// Whether nothing more can come.
+    var isOver: Bool { get }
+}
+
+/// A turn of which an answer is made.
+struct FollowedTurn: Sendable {
+    let id: TurnID
+    let number: ConversationNumber
+    /// The number of an event before the turn's first.
+    let after: Int64
+    /// Whether a client that leaves wants no answer any more. Without it the turn goes on.
+    var cancelsOnDisconnect = false
+}
+
+/// Makes answers, streamed or whole, of turns' logs.
+struct DialectFollower: Sendable {
+    /// The longest silence on a stream; then a comment is sent.
+    let keepalive: Duration
+    let log: Logger
+
+    /// A stream that ends when `start`, fed with the turn's events, is over.
+    func stream(
+        _ call: Call,
+        _ turn: FollowedTurn,
+        _ start: some DialectProjection,
+        headers: Headers = [:]
+    ) -> Response {
+        var response = Response(status: 200, headers: EventStream.headers)
+        for line in headers.lines { response.headers.set(line.name, line.value) }
+        response.headers.set("X-Content-Type-Options", "nosniff")
+        response.body = .stream { writer in
+            EventStream(writer).keepAlive(every: self.keepalive)
+            var projection = start
+            try await self.feed(&projection, call, turn) { try await writer.write($0) }
+        }
+        return response
+    }
+
+    /// `start` once it is over. Throws when the client, or its leave to ask, is gone before that.
+    func whole<Projection: DialectProjection>(
+        _ call: Call,
+        _ turn: FollowedTurn,
+        _ start: Projection
+    ) async throws -> Projection {
+        var projection = start
+        try await self.feed(&projection, call, turn) { _ in }
+        guard projection.isOver else {
+            try Task.checkCancellation()
+            throw APIError(401, "unauthorized", "the token was revoked while the turn went on; the turn goes on")
+        }
+        return projection
+    }
+
+    private func feed(
+        _ projection: inout some DialectProjection,
+        _ call: Call,
+        _ turn: FollowedTurn,
+        _ send: (consuming [UInt8]) async throws -> Void
+    ) async throws {
+        do {
+            try await call.tenant.follow(turn.number, after: turn.after, turn: turn.id, keepalive: self.keepalive) {
+                batch in
+                guard try await call.isStillAdmitted() else { return false }
+                var frames: [UInt8] = []
+                for event in batch where !projection.isOver { frames += try projection.take(event) }
+                // A reader may be slow for as long as the server bears it: what it waits for is held once, not twice.
+                _ = consume batch
+                try await send(consume frames)
+                return !projection.isOver
+            }
+        } catch {
+            await self.left(call, turn)
+            throw error
+        }
+        if !projection.isOver { await self.left(call, turn) }
+    }
+
+    /// The client left before the end. A replica that leaves takes its clients' connections away, which is no wish of
+    /// theirs.
+    private func left(_ call: Call, _ turn: FollowedTurn) async {
+        guard turn.cancelsOnDisconnect, Task.isCancelled, !call.tenant.isDraining else { return }
+        // This task is cancelled, and what it asks of the database would be too; the new one is awaited right here.
+        let result = await Task { try await call.tenant.cancel(turn.id) }.result
+        guard case .failure(let error) = result, error as? GatewayError != .alreadyEnded else { return }
+        self.log.warning(
+            "a turn whose client left could not be cancelled",
+            ["turn": .text(turn.id.text), "error": .error(error)]
+        )
+    }
+}
