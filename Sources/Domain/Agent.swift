@@ -32,6 +32,8 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var command: [String] = []
     /// Added to the small environment that every worker gets.
     package var environment: [String: String] = [:]
+    /// Put into the workspace before the program starts, by their paths: `home/…` or `work/…`.
+    package var files: [String: AgentFile] = [:]
     /// How the worker keeps a conversation's state.
     package var storeMode: StoreMode = .snapshot
     /// How far the worker is kept from its host.
@@ -68,6 +70,7 @@ package struct AgentConfiguration: Sendable, Hashable {
             }
         }
         found += self.sizeProblems
+        found += AgentFile.problems(self.files)
         if self.driver == .command, self.storeMode == .snapshot {
             found.append(("store_mode", "a command worker cannot hand over snapshots; use file or none"))
         }

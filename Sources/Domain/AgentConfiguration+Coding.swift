@@ -2,7 +2,7 @@
 
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
-        case driver, command, environment, isolation, permissions, retries, limits
+        case driver, command, environment, files, isolation, permissions, retries, limits
         case storeMode = "store_mode"
     }
 
@@ -13,6 +13,7 @@ extension AgentConfiguration: Codable {
         self.driver = try values.decodeIfPresent(DriverKind.self, forKey: .driver) ?? self.driver
         self.command = try values.decode([String].self, forKey: .command)
         self.environment = try values.decodeIfPresent([String: String].self, forKey: .environment) ?? [:]
+        self.files = try values.decodeIfPresent([String: AgentFile].self, forKey: .files) ?? [:]
         let defaultMode: StoreMode = self.driver == .command ? .none : .snapshot
         self.storeMode = try values.decodeIfPresent(StoreMode.self, forKey: .storeMode) ?? defaultMode
         self.isolation = try values.decodeIfPresent(Isolation.self, forKey: .isolation) ?? self.isolation
@@ -26,6 +27,7 @@ extension AgentConfiguration: Codable {
         try values.encode(self.driver, forKey: .driver)
         try values.encode(self.command, forKey: .command)
         try values.encode(self.environment, forKey: .environment)
+        try values.encode(self.files, forKey: .files)
         try values.encode(self.storeMode, forKey: .storeMode)
         try values.encode(self.isolation, forKey: .isolation)
         try values.encode(self.permissions, forKey: .permissions)

@@ -43,8 +43,10 @@ extension Worker {
 
     private func makeWorkspace() async throws(WorkerError) {
         do {
-            try await self.tools.blocking.run { [workspace, root = self.tools.root] in
+            try await self.tools.blocking.run {
+                [workspace, root = self.tools.root, files = self.order.configuration.files] in
                 try workspace.create(below: root)
+                try workspace.seed(files, below: root)
             }
         } catch {
             let message = "the worker's workspace cannot be made: \(error)"
