@@ -108,6 +108,8 @@ extension APIError {
                 "agent \(agent) is not configured; create it with PUT /v1/agents/\(agent)",
                 param: "agent"
             )
+        case .noWorkerPlace:
+            self.init(503, "no_worker_place", "this replica or this agent has no place for one worker more; try again")
         case .unavailable:
             self.init(503, "unavailable", "the database is away; nothing was half-done, send the request again")
             self.cause = error

@@ -38,6 +38,15 @@ struct AgentRoutes: Sendable {
         return Response(status: 204)
     }
 
+    /// `POST /v1/agents/{agent}/check`: starts the agent once, outside every conversation, and says what it can do. The body
+    /// is a configuration to try; without one, the stored configuration is.
+    func check(_ call: Call) async throws -> Response {
+        let id = try call.name("agent", AgentID.self)
+        _ = try call.query()
+        let configuration = call.request.body.isEmpty ? nil : try AgentBody.read(call.request)
+        return .json(JSONWriter.text(["check": try await call.tenant.check(id, configuration).json]))
+    }
+
     private static func response(_ agent: AgentRecord) throws -> Response {
         let configuration = try AgentBody.text(agent.configuration)
         return .json(JSONWriter.object { $0.members(of: agent, configuration: configuration) })

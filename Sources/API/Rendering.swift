@@ -136,3 +136,22 @@ extension JSONWriter {
         self.member("decided_at", approval.decidedAt)
     }
 }
+
+extension AgentCheck {
+    var json: JSONValue {
+        let (whole, attoseconds) = self.duration.components
+        var members: [String: JSONValue] = [
+            "starts": .bool(self.failure == nil),
+            "milliseconds": .integer(whole * 1_000 + attoseconds / 1_000_000_000_000_000),
+            "memory_bytes": self.memoryBytes.map { .integer(Int64($0)) } ?? .null,
+            "report": self.report?.json ?? .null,
+        ]
+        if let failure = self.failure {
+            members["failure"] = [
+                "code": .string(failure.code.rawValue), "message": .string(failure.message),
+                "remedy": .string(failure.code.remedy),
+            ]
+        }
+        return .object(members)
+    }
+}

@@ -26,6 +26,7 @@ extension API {
             Route("GET", agent, .scoped(.agents, self.agents.show)),
             Route("PUT", agent, .scoped(.agents, self.agents.put)),
             Route("DELETE", agent, .scoped(.agents, self.agents.delete)),
+            Route("POST", "\(agent)/check", .scoped(.admin, self.agents.check)),
 
             Route("GET", "/v1/tokens", .scoped(.admin, self.tokens.list)),
             Route("POST", "/v1/tokens", .scoped(.admin, self.tokens.create)),

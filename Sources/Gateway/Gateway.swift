@@ -41,6 +41,7 @@ package struct Gateway: Sendable {
     let sweeper: Sweeper
     let caretaker: Caretaker
     let tokens: TokenDesk
+    let checker: AgentChecker
 
     /// What answering clients relies on, in dependency order.
     package var sharedServices: [any Service] {
@@ -63,6 +64,7 @@ package struct Gateway: Sendable {
             agentDirectory: self.agentDirectory,
             hints: self.hints,
             registry: self.registry,
+            checker: self.checker,
             limits: self.configuration.limits
         )
     }

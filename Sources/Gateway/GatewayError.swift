@@ -22,6 +22,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case invalid(member: String, problem: String)
     /// The agent does not exist.
     case agentNotConfigured(String)
+    /// The replica's or the agent's workers are all taken.
+    case noWorkerPlace
     /// PostgreSQL is away or overloaded; nothing was half-done, and trying again makes sense.
     case unavailable(String)
     /// The replica is leaving and takes no new turns.

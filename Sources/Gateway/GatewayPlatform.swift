@@ -89,6 +89,7 @@ extension Gateway {
             tools: tools
         )
         self.tokens = TokenDesk(store: store)
+        self.checker = AgentChecker(workers: platform.workers)
         self.listen(on: platform.session)
     }
 

@@ -14,6 +14,7 @@ package struct Tenant: Sendable {
     let agentDirectory: AgentDirectory
     let hints: HintSender
     let registry: ConversationRegistry
+    let checker: AgentChecker
     let limits: Limits
 
     /// Whether this replica is leaving.

@@ -68,6 +68,8 @@ struct ACPDriver: WorkerDriver {
     var session: String?
     private var nextID: Int64 = 1
     private(set) var handsOverSnapshots = false
+    private var introduction: JSONValue = [:]
+    private(set) var report: AgentReport?
     private var noiseInRow = 0
     /// Whether a delta would have something to stand on.
     var hasBase: Bool
@@ -205,6 +207,7 @@ struct ACPDriver: WorkerDriver {
                 return self.fail(.protocolError, "the worker opened a session without a sessionId")
             }
             self.session = session
+            self.report = AgentReport(initialize: self.introduction, session: result)
             self.phase = .idle
             return [.ready]
         case .prompting(id, let wants):
@@ -234,6 +237,7 @@ struct ACPDriver: WorkerDriver {
             let named = JSONWriter.text(version)
             return self.fail(.protocolError, "the worker speaks protocol version \(named); only 1 is supported")
         }
+        self.introduction = result
         self.handsOverSnapshots =
             result["agentCapabilities"]?["_meta"]?["turnpike"]?["blob"] == true
             || result["_meta"]?["turnpike"]?["blob"] == true

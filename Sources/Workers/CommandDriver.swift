@@ -4,6 +4,7 @@ import Domain
 /// turn.
 struct CommandDriver: WorkerDriver {
     let handsOverSnapshots = false
+    let report: AgentReport? = nil
     private var decoder = UTF8StreamDecoder()
 
     init() {}

@@ -109,11 +109,17 @@ package final class Worker: Sendable {
     /// Whether it gives its state away with each reply.
     package var handsOverSnapshots: Bool { self.state.withLock { $0.driver.handsOverSnapshots } }
 
+    /// What it said of itself while it started.
+    package var report: AgentReport? { self.state.withLock { $0.driver.report } }
+
     /// Memory and processor time of its whole process tree now; nil without a process. Reads files of /proc, so it is
     /// for metrics and recycling, not for each request.
     package func resourceUsage() -> ResourceUsage? {
         self.state.withLock { $0.child }?.resourceUsage()
     }
+
+    /// Memory of its whole process tree now, in bytes; nil without a process.
+    package var residentBytes: Int? { self.resourceUsage()?.residentBytes }
 
     /// Calls `body` once when the worker is gone: now, if it is. Its process is dead then; `end` may still have to
     /// remove what it left.

@@ -9,6 +9,9 @@ protocol WorkerDriver: Sendable {
     /// Whether the worker can give its state away and take it back.
     var handsOverSnapshots: Bool { get }
 
+    /// What the worker said of itself while it started; nil when its protocol has no word for that.
+    var report: AgentReport? { get }
+
     /// The process runs.
     mutating func opened() -> [DriverAction]
 

@@ -41,9 +41,9 @@ struct AgentCommands: Sendable {
         Console.write("Agent \(self.context.invocation.arguments[0]) is deleted.\n")
     }
 
-    private var wantsJSON: Bool { self.context.invocation.has("--json") }
+    var wantsJSON: Bool { self.context.invocation.has("--json") }
 
-    private var path: String {
+    var path: String {
         get throws(CommandFailure) {
             let name = try CommandContext.name(self.context.invocation.arguments[0], as: AgentID.self)
             return "/v1/agents/" + GatewayClient.segment(name.text)
@@ -96,7 +96,7 @@ struct AgentCommands: Sendable {
         )
     }
 
-    private static func readDocument(_ path: String) throws(CommandFailure) -> String {
+    static func readDocument(_ path: String) throws(CommandFailure) -> String {
         do {
             guard path == "-" else { return try CommandContext.read(path) }
             return String(decoding: try FileHandle.standardInput.readToEnd() ?? Data(), as: UTF8.self)

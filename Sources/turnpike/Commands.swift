@@ -3,7 +3,8 @@ enum Commands {
     static let all: [CommandSpec] =
         [
             Self.dev, Self.serve, Self.migrate, Self.doctor, Self.agentList, Self.agentShow, Self.agentPut,
-            Self.agentDelete, Self.tokenCreate, Self.tokenList, Self.tokenRevoke, Self.chat, Self.status,
+            Self.agentPresets, Self.agentAdd, Self.agentCheck, Self.agentDelete, Self.tokenCreate, Self.tokenList,
+            Self.tokenRevoke, Self.chat, Self.status,
         ]
 
     // MARK: Options that several commands share
@@ -113,6 +114,60 @@ enum Commands {
             ("turnpike agent put helper -- python3 /opt/helper/agent.py", "an ACP agent"),
             ("turnpike agent put upper --driver command -- tr a-z A-Z", "any program: prompt in, reply out"),
             ("turnpike agent put helper --file helper.json", "everything from a file"),
+        ]
+    )
+
+    static let agentPresets = CommandSpec(
+        path: ["agent", "presets"],
+        summary: "list the agents of others that agent add knows",
+        options: [Self.json],
+        examples: [("turnpike agent presets", "what they are and what they need")]
+    )
+
+    static let agentAdd = CommandSpec(
+        path: ["agent", "add"],
+        summary: "set up an agent of others from its preset, after a start to see that it works",
+        arguments: "PRESET",
+        arity: 1...1,
+        options: [
+            OptionSpec(name: "--name", value: "NAME", help: "what it is to be called (default: as the preset)"),
+            OptionSpec(
+                name: "--set",
+                value: "KEY=VALUE",
+                help: "a setting of the preset, or a member of the configuration; =@FILE reads a file",
+                repeats: true
+            ),
+            OptionSpec(name: "--print", value: nil, help: "print the configuration and do nothing"),
+            OptionSpec(name: "--no-check", value: nil, help: "set it up without starting it"),
+        ] + Self.client + [Self.json],
+        details: [
+            "The check runs where the workers run, on the replica that is asked, and needs a token with the admin scope."
+        ],
+        examples: [
+            (
+                "turnpike agent add hermes --set base_url=http://127.0.0.1:8080/v1 --set model=qwen3",
+                "with a model of yours"
+            ),
+            ("turnpike agent add vibe … --set program=/opt/vibe/bin/vibe-acp", "installed off the search path"),
+            ("turnpike agent add vibe … --set permissions=allow --print", "look first"),
+        ]
+    )
+
+    static let agentCheck = CommandSpec(
+        path: ["agent", "check"],
+        summary: "start an agent once and say what it can do",
+        arguments: "NAME",
+        arity: 1...1,
+        options: [
+            OptionSpec(name: "--file", value: "FILE", help: "try this configuration instead; nothing is stored")
+        ] + Self.client + [Self.json],
+        details: [
+            "Starts it on the replica that is asked, outside every conversation, and leaves nothing. Ends with 1 when the",
+            "agent does not start. Needs a token with the admin scope.",
+        ],
+        examples: [
+            ("turnpike agent check hermes", "the agent as it is set up"),
+            ("turnpike agent check new --file new.json", "one that is not set up yet"),
         ]
     )
 

@@ -39,9 +39,9 @@ struct GatewayClient: Sendable {
 
     /// Performs `call` and reads the whole answer. Throws a failure that says what the gateway said when the status is
     /// no success, and one with `unreachable` when there was no answer.
-    func perform(_ call: Call) async throws -> JSONValue {
+    func perform(_ call: Call, withinSeconds limit: Int = 60) async throws -> JSONValue {
         let body = Locked<[UInt8]>([])
-        let status = try await self.transfer(call, totalMilliseconds: 60_000, silenceSeconds: 0) { _, bytes in
+        let status = try await self.transfer(call, totalMilliseconds: limit * 1_000, silenceSeconds: 0) { _, bytes in
             body.withLock { $0 += bytes }
             return true
         }

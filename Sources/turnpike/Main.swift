@@ -40,6 +40,9 @@ struct Main {
         case "doctor": return try await DoctorCommand(context: context).run()
         case "agent list": try await AgentCommands(context: context).list()
         case "agent show": try await AgentCommands(context: context).show()
+        case "agent presets": try AgentCommands(context: context).presets()
+        case "agent add": return try await AgentCommands(context: context).add()
+        case "agent check": return try await AgentCommands(context: context).check()
         case "agent put": try await AgentCommands(context: context).put()
         case "agent delete": try await AgentCommands(context: context).delete()
         case "token create" where context.invocation.has("--direct"):
