@@ -11,7 +11,7 @@ PYTHON := $(or $(wildcard /usr/bin/python3),python3)
 SWIFT_DIRS := Package.swift Sources Tests Migrations
 
 # Suites that need nothing but the processor; the others start servers and processes.
-UNIT_SUITES := RuntimeTests|CryptoTests|DomainTests|TidyTests
+UNIT_SUITES := RuntimeTests|CryptoTests|DomainTests|FaultsTests|TidyTests
 # One after the other: each is written to use the machine alone, and several have deadlines of their own.
 SLOW_SUITES := TestKitTests EmbeddedPostgresTests PostgresTests HTTPTests SubprocessTests StoreTests WorkersTests \
 	GatewayTests APITests TurnpikeTests EndToEndTests
@@ -28,6 +28,8 @@ run: ## Build and start a gateway with a private PostgreSQL and an example agent
 
 build: toolchain ## Build the program and its launcher, optimised
 	$(SWIFT) build --configuration release --product turnpike
+	@! grep -qaE 'TURNPIKE_(FAULT|PLANT)' .build/release/turnpike || \
+		{ echo "make: a release build must hold no fault points" >&2; exit 1; }
 	@$(MAKE) --no-print-directory .build/release/turnpike-launcher
 
 test: toolchain ## Run everything that must pass: format, units, then real servers and processes

@@ -10,6 +10,8 @@ let house: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .treatAllWarnings(as: .error),
+    // A build for tests: it can be told to fail. See Sources/Faults.
+    .define("FAULT_POINTS", .when(configuration: .debug)),
 ]
 
 /// A Swift target under `Sources/`.
@@ -42,6 +44,9 @@ let package = Package(
         // Domain: imports nothing.
         module("Domain"),
 
+        // Where a test build can be told to fail; nothing in a release build.
+        module("Faults", ["Runtime"]),
+
         // Where the domain meets the platform.
         .target(
             name: "Migrations",
@@ -56,19 +61,19 @@ let package = Package(
             ],
             swiftSettings: house
         ),
-        module("Store", ["Crypto", "Domain", "Migrations", "Postgres", "Runtime"]),
-        module("Workers", ["Domain", "Runtime", "Subprocess"]),
+        module("Store", ["Crypto", "Domain", "Faults", "Migrations", "Postgres", "Runtime"]),
+        module("Workers", ["Domain", "Faults", "Runtime", "Subprocess"]),
 
         // The story, the edge, the program.
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CCurlShim", dependencies: ["CCurl"]),
-        module("Gateway", ["Crypto", "Domain", "Postgres", "Runtime", "Store", "Workers"]),
+        module("Gateway", ["Crypto", "Domain", "Faults", "Postgres", "Runtime", "Store", "Workers"]),
         module("API", ["Crypto", "Domain", "Gateway", "HTTP", "Runtime"]),
         .executableTarget(
             name: "turnpike",
             dependencies: [
-                "API", "CCurlShim", "Crypto", "Domain", "EmbeddedPostgres", "Gateway", "HTTP", "Migrations", "Postgres",
-                "Runtime", "Store", "Subprocess", "Workers",
+                "API", "CCurlShim", "Crypto", "Domain", "EmbeddedPostgres", "Faults", "Gateway", "HTTP", "Migrations",
+                "Postgres", "Runtime", "Store", "Subprocess", "Workers",
             ],
             resources: [.embedInCode("Resources/echo_agent.py")],
             swiftSettings: house
@@ -79,6 +84,7 @@ let package = Package(
         tests("RuntimeTests", ["Runtime"]),
         tests("CryptoTests", ["Crypto"]),
         tests("DomainTests", ["Domain"]),
+        tests("FaultsTests", ["Faults"]),
         tests("PostgresTests", ["Postgres", "Runtime", "TestKit"]),
         tests("HTTPTests", ["HTTP", "Runtime"]),
         .executableTarget(

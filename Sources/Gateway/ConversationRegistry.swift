@@ -1,4 +1,5 @@
 import Domain
+import Faults
 import Runtime
 
 /// The sessions of this replica: the first gate of mutual exclusion.
@@ -69,7 +70,14 @@ final class SessionIndex: Sendable {
     init() {}
 
     subscript(key: ConversationKey) -> ConversationSession? {
-        self.sessions.withLock { $0[key] }
+        self.sessions.withLock { sessions in
+            guard PlantedBug.joinedKeys.isPlanted else { return sessions[key] }
+            return sessions.first { Self.joined($0.key) == Self.joined(key) }?.value
+        }
+    }
+
+    private static func joined(_ key: ConversationKey) -> String {
+        "\(key.org):\(key.agent):\(key.conversation)"
     }
 
     func add(_ session: ConversationSession) {

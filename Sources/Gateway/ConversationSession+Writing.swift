@@ -1,4 +1,5 @@
 import Domain
+import Faults
 import Postgres
 import Runtime
 import Store
@@ -208,7 +209,9 @@ extension ConversationSession {
         self.tools.feed.forget(self.number)
         self.tools.index.remove(self)
         self.tools.registry.leave(self.number)
+        await Faults.pass(.releaseBefore)
         if let lease { await self.tools.leases.release(lease) }
+        await Faults.pass(.releaseUnlocked)
         let released = await self.persistently("release", evenAborted: true) {
             if try await self.release(ending) { return true }
             guard try await self.returnStrayTurn() else { return nil }

@@ -1,4 +1,5 @@
 import Domain
+import Faults
 import Postgres
 import Runtime
 import Store
@@ -56,7 +57,8 @@ final class ConversationSession: Sendable {
             return await self.leave(permit.surrender(), .finished)
         }
         // An agent may have kept snapshots before its store mode was changed; a settlement compares the head they left.
-        var shape = readsSnapshots ? chain.shape : .untouched(head: head)
+        let isWhole = readsSnapshots && !PlantedBug.hydrateBeforeBump.isPlanted
+        var shape = isWhole ? chain.shape : .untouched(head: head)
         switch await self.tools.workers.start(permit, self.order(chain), in: place) {
         case .failed(let error, let lease):
             await self.fail(first, .workerStartFailed, error.message, head: head)

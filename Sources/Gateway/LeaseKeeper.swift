@@ -1,4 +1,5 @@
 import Domain
+import Faults
 import Postgres
 import Runtime
 import Store
@@ -88,6 +89,7 @@ final class LeaseKeeper: Service {
         }
         guard hasRoom else { return .atCapacity }
         do {
+            try await Faults.reach(.acquireEntered)
             let answer = try await self.session.tryLockInSession([lock.value])
             guard answer.session == session else {
                 // Granted in a later session, where the re-attachment may have taken it too; all of it is let go.
@@ -98,6 +100,7 @@ final class LeaseKeeper: Service {
                 self.forget(lock)
                 return .busy(owner: nil)
             }
+            try await Faults.reach(.acquireLocked)
             let term = try await self.store.term(of: claim, replica: self.replica, deployment: deployment, limits)
             guard let term else {
                 await self.unlock(lock)
@@ -118,6 +121,7 @@ final class LeaseKeeper: Service {
 
     private func unlock(_ lock: LockKey, times: Int = 1) async {
         self.forget(lock)
+        if PlantedBug.lockKept.isPlanted { return }
         do {
             try await self.session.unlock([Int64](repeating: lock.value, count: times))
         } catch {

@@ -1,4 +1,5 @@
 import Domain
+import Faults
 import Runtime
 import Store
 
@@ -98,7 +99,7 @@ final class ReplicaPresence: Service {
             }
             let since = freeSince[peer.replica, default: now]
             freeSince[peer.replica] = since
-            if now - since >= self.configuration.limits.presenceGrace {
+            if now - since >= self.configuration.limits.presenceGrace, !PlantedBug.nobodyTakesOver.isPlanted {
                 try await self.takeOver(from: peer.replica)
             }
         }

@@ -1,4 +1,5 @@
 import Domain
+import Faults
 import Postgres
 import Runtime
 import Store
@@ -48,8 +49,11 @@ final class TurnIntake: Sendable {
         guard let agent = try await reaching({ try await self.agents.agent(org: org, agent: request.agent) }) else {
             throw GatewayError.agentNotConfigured(request.agent.text)
         }
-        let submission = try self.submission(request, org: org)
+        var submission = try self.submission(request, org: org)
         let session = self.session(for: request, org: org, agentVersion: agent.version)
+        if PlantedBug.joinedKeys.isPlanted, let key = session?.key {
+            (submission.agent, submission.conversation) = (key.agent, key.conversation)
+        }
         let handOver = session?.reserve()
         let intake: Intake
         do {
@@ -74,7 +78,7 @@ final class TurnIntake: Sendable {
             input: request.input,
             queueLimit: self.configuration.limits.queuedTurnsPerConversation
         )
-        submission.clientKey = request.clientKey
+        submission.clientKey = PlantedBug.keyForgotten.isPlanted ? nil : request.clientKey
         submission.bodyHash = request.bodyHash
         submission.deadlineSeconds = request.deadlineSeconds
         submission.metadata = request.metadata

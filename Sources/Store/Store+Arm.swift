@@ -1,4 +1,5 @@
 package import Domain
+import Faults
 import Postgres
 
 extension Store {
@@ -15,6 +16,7 @@ extension Store {
     static func arm(_ handOver: HandOver, anyEpoch: Bool = false) -> Query {
         let fence = handOver.fence
         let epoch = anyEpoch ? nil : fence.epoch
+        let order = PlantedBug.newestFirst.isPlanted ? "DESC" : "ASC"
         return """
             WITH held AS (
                 SELECT id, epoch FROM turnpike.conversations
@@ -23,7 +25,7 @@ extension Store {
                 FOR UPDATE
             ), next AS (
                 SELECT t.turn FROM turnpike.turns t JOIN held ON t.conversation_id = held.id
-                WHERE t.state = 'queued' ORDER BY t.seq LIMIT 1
+                WHERE t.state = 'queued' ORDER BY t.seq \(unescaped: order) LIMIT 1
             ), started AS (
                 UPDATE turnpike.turns t
                 SET state = 'running', attempt = t.attempt + 1, started_at = now(), deferred_since = NULL,

@@ -1,4 +1,5 @@
 package import Domain
+import Faults
 import Postgres
 
 extension Store {
@@ -32,6 +33,7 @@ extension Store {
             LEFT JOIN turnpike.agents a ON a.org = coalesce(claimed.org, 'default') AND a.agent = claimed.agent
             """
         )
+        if !rows.isEmpty { try await Self.reach(.claimCommitted) }
         return try rows.map(Self.claim)
     }
 
@@ -102,6 +104,7 @@ extension Store {
         message: String
     ) async throws -> Bool {
         let event = try StoredJSON.text(Outcome.failed(code, message: message, partial: "").json)
+        try await Self.reach(.giveUpBefore)
         let rows = try await self.pool.query(
             """
             WITH held AS (
@@ -129,6 +132,7 @@ extension Store {
             SELECT turn FROM ended
             """
         )
+        try await Self.reach(.giveUpCommitted)
         return !rows.isEmpty
     }
 }

@@ -1,4 +1,5 @@
 package import Domain
+import Faults
 import Postgres
 
 /// A new term of holding a conversation.
@@ -58,6 +59,7 @@ extension Store {
             """,
             Self.arm(handOver, anyEpoch: true),
         ])
+        try await Self.reach(.termCommitted)
         guard let row = results[0].first else { return nil }
         return Term(
             fence: Fence(conversation: number, epoch: try row.get("epoch"), nonce: nonce),
@@ -83,6 +85,7 @@ extension Store {
     /// The newest base and the deltas after it. Read only after the term has begun, so that an old holder's last
     /// commit is either in it or refused.
     package func hydrate(_ fence: Fence) async throws -> SnapshotChain {
+        try await Self.reach(.hydrateBefore)
         let rows = try await self.pool.query(
             """
             SELECT seq, parent, kind, body FROM turnpike.snapshots
@@ -92,8 +95,9 @@ extension Store {
             ORDER BY seq
             """
         )
+        try await Self.reach(.hydrated)
         return try SnapshotChain(
-            rows.map { row in
+            (PlantedBug.hydrateBeforeBump.isPlanted ? rows.dropLast() : rows).map { row in
                 Snapshot(
                     seq: try row.get("seq"),
                     parent: try row.get("parent"),
@@ -132,6 +136,7 @@ extension Store {
             SELECT id FROM released
             """
         )
+        try await Self.reach(.releaseCommitted)
         return !rows.isEmpty
     }
 

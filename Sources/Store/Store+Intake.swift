@@ -1,4 +1,5 @@
 package import Domain
+import Faults
 import Postgres
 
 /// A turn on its way into the queue.
@@ -109,6 +110,9 @@ extension Store {
     /// Accepts a turn durably, and hands it (or the turn before it) over when there is somebody to hand it to: one
     /// transaction, one round trip. Idempotent by client key.
     package func accept(_ submission: TurnSubmission, handOver: HandOver? = nil) async throws -> Intake {
+        #if FAULT_POINTS
+            if PlantedBug.acknowledgedEarly.isPlanted { return self.acceptLater(submission) }
+        #endif
         do {
             return try await self.acceptOnce(submission, handOver: handOver)
         } catch let error as PostgresError where error.isUniqueViolation(of: "turns_client_key") {
@@ -117,10 +121,12 @@ extension Store {
         }
     }
 
-    private func acceptOnce(_ submission: TurnSubmission, handOver: HandOver?) async throws -> Intake {
+    func acceptOnce(_ submission: TurnSubmission, handOver: HandOver?) async throws -> Intake {
         var statements = [try Self.enqueue(submission)]
         if let handOver { statements.append(Self.arm(handOver)) }
+        try await Self.reach(.acceptBefore)
         let results = try await self.pool.pipeline(statements)
+        try await Self.reach(.acceptCommitted)
         guard let row = results[0].first, let verdict = Intake.Verdict(rawValue: try row.get("verdict")) else {
             throw PostgresError(.decoding, "enqueue_turn gave no known verdict")
         }

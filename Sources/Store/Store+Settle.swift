@@ -1,5 +1,6 @@
 import Crypto
 package import Domain
+import Faults
 import Postgres
 
 /// All that a settlement writes, in one transaction.
@@ -79,12 +80,19 @@ extension Store {
     ) async throws -> Fenced<Int64> {
         let types = events.map(\.type)
         let data = try events.map { try StoredJSON.text($0.data) }
+        try await Self.reach(.appendBefore)
+        #if FAULT_POINTS
+            if PlantedBug.numberedEarly.isPlanted {
+                return try await self.appendInTwo(types, data, turn: turn, fence: fence)
+            }
+        #endif
         let rows = try await self.pool.query(
             """
             WITH held AS (
                 UPDATE turnpike.conversations SET last_event = last_event + \(events.count)::integer
                 WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
                     AND owner_nonce = \(fence.nonce.text)::uuid AND running = \(turn.text)::uuid
+                    \(unescaped: Self.orAnyHolder(.unfencedEvents, fence))
                 RETURNING id, last_event
             ), logged AS (
                 INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
@@ -99,6 +107,7 @@ extension Store {
             SELECT last_event FROM held
             """
         )
+        try await Self.reach(.appendCommitted)
         guard let row = rows.first else { return .fenced }
         return .done(try row.get("last_event"))
     }
@@ -108,9 +117,18 @@ extension Store {
     package func settle(_ settlement: Settlement, fence: Fence, next: HandOver? = nil) async throws -> Fenced<Settled> {
         let events = settlement.events + [.ended(settlement.outcome)]
         let data = try events.map { try StoredJSON.text($0.data) }
+        let hasFailed = settlement.outcome.state == .failed
+        #if FAULT_POINTS
+            if PlantedBug.snapshotOutsideTransaction.isPlanted, settlement.snapshot != nil {
+                return try await self.settleInTwo(settlement, fence: fence, next: next)
+            }
+            if PlantedBug.markerOutsideTransaction.isPlanted { try await self.dischargeAlone(settlement.turn) }
+        #endif
+        try await Self.reach(hasFailed ? .failBefore : .settleBefore)
         var statements = [try Self.settle(settlement, types: events.map(\.type), data: data, fence: fence)]
         if let next { statements.append(Self.arm(next)) }
         let results = try await self.pool.pipeline(statements)
+        try await Self.reach(hasFailed ? .failCommitted : .settleCommitted)
         guard let row = results[0].first else { return .fenced }
         let (lastEvent, at): (Int64, String) = (try row.get("last_event"), try row.get("at"))
         var written = zip(events, data).enumerated().map { index, event in
@@ -143,6 +161,7 @@ extension Store {
                 WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
                     AND owner_nonce = \(fence.nonce.text)::uuid AND head = \(settlement.parent)::bigint
                     AND running = \(settlement.turn.text)::uuid
+                    \(unescaped: Self.orAnyHolder(.noCompareAndSet, fence))
                 FOR UPDATE
             ), discharged AS (
                 DELETE FROM turnpike.markers m USING held
@@ -150,7 +169,7 @@ extension Store {
                 RETURNING m.turn
             ), ended AS (
                 UPDATE turnpike.turns t SET state = \(outcome.state)::text, ended_at = now()
-                FROM discharged d WHERE t.turn = d.turn
+                FROM \(unescaped: Self.discharged(settlement.turn)) d WHERE t.turn = d.turn
                 RETURNING t.turn, t.org, t.attempt
             ), outcome AS (
                 INSERT INTO turnpike.outcomes
@@ -158,7 +177,7 @@ extension Store {
                 SELECT turn, \(outcome.state)::text, \(outcome.code)::text, \(outcome.message)::text,
                     \(outcome.reply)::text, \(outcome.stopReason)::text, \(usage)::jsonb, \(fence.epoch)::bigint,
                     \(fence.nonce.text)::uuid
-                FROM ended
+                FROM ended \(unescaped: Self.orNothing)
             ), saved AS (
                 INSERT INTO turnpike.snapshots
                     (conversation_id, seq, parent, kind, body, sha256, epoch, owner_nonce)
@@ -166,7 +185,7 @@ extension Store {
                     \(snapshot?.kind.rawValue)::text, \(snapshot?.body)::bytea,
                     \(snapshot.map { Digest.sha256($0.body) })::bytea, \(fence.epoch)::bigint,
                     \(fence.nonce.text)::uuid
-                FROM held, ended WHERE \(snapshot != nil)::boolean
+                FROM held, ended WHERE \(snapshot != nil)::boolean \(unescaped: Self.orNothing)
             ), buried AS (
                 INSERT INTO turnpike.dead_letters (turn, org, code, message, attempts)
                 SELECT turn, org, \(outcome.code)::text, \(outcome.message)::text, attempt
@@ -196,6 +215,7 @@ extension Store {
         let all = events + [.retried(code, message: message)]
         let types = all.map(\.type)
         let data = try all.map { try StoredJSON.text($0.data) }
+        try await Self.reach(.requeueBefore)
         let rows = try await self.pool.query(
             """
             WITH held AS (
@@ -222,6 +242,7 @@ extension Store {
             RETURNING c.last_event
             """
         )
+        try await Self.reach(.requeueCommitted)
         guard let row = rows.first else { return .fenced }
         return .done(try row.get("last_event"))
     }

@@ -1,4 +1,5 @@
 package import Domain
+import Faults
 import Postgres
 
 /// A marker that somebody other than its holder discharged.
@@ -19,7 +20,7 @@ extension Store {
     /// Fails the turns whose markers are past a deadline by more than `grace`, at most `limit` of them, and fences
     /// their holders off. Any replica may do this at any time; two of them are harmless.
     package func sweepOverdue(grace: Duration, limit: Int) async throws -> [SweptTurn] {
-        try await self.discharge(
+        let swept = try await self.discharge(
             """
             SELECT m.turn, m.epoch,
                 CASE WHEN m.hard_deadline <= m.progress_deadline THEN 'deadline_exceeded'
@@ -32,12 +33,15 @@ extension Store {
             """,
             lastBind: 2
         )
+        if !swept.isEmpty { try await Self.reach(.sweepCommitted) }
+        return swept
     }
 
     /// Settles everything that a dead replica has left: its turns fail, or go back to the queue where their agent
     /// allows another run, and its conversations are free. Returns the turns. Rows that somebody else holds at this
     /// moment are left for the next call: repeat it until `forget` returns true.
     package func takeOver(from replica: ReplicaID) async throws -> [SweptTurn] {
+        try await Self.reach(.takeOverBefore)
         let swept = try await self.discharge(
             """
             SELECT m.turn, m.epoch, 'replica_lost' AS code,
@@ -50,6 +54,7 @@ extension Store {
             """,
             lastBind: 1
         )
+        try await Self.reach(.takeOverCommitted)
         _ = try await self.pool.query(
             """
             WITH idle AS (
@@ -63,6 +68,7 @@ extension Store {
             FROM idle WHERE c.id = idle.id
             """
         )
+        try await Self.reach(.takeOverFreed)
         return swept
     }
 
@@ -116,7 +122,7 @@ extension Store {
                 ), outcome AS (
                     INSERT INTO turnpike.outcomes (turn, state, code, message, reply)
                     SELECT v.turn, 'failed', v.code, \(Self.meanings("v.code")), v.partial
-                    FROM verdict v WHERE NOT v.retry
+                    FROM verdict v WHERE NOT v.retry \(PlantedBug.sweptWithoutOutcome.isPlanted ? "AND false" : "")
                 ), buried AS (
                     INSERT INTO turnpike.dead_letters (turn, org, code, message, attempts)
                     SELECT v.turn, e.org, v.code, \(Self.meanings("v.code")), e.attempt

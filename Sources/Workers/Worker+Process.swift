@@ -1,4 +1,6 @@
 import Domain
+import Faults
+import Glibc
 import Runtime
 import Subprocess
 
@@ -104,6 +106,7 @@ extension Worker {
     private func spawn(_ command: Command) async throws(WorkerError) {
         let child: ChildProcess
         do {
+            try await Faults.reach(.spawnBefore)
             child = try await self.tools.spawner.start(command)
         } catch {
             throw WorkerError(
@@ -112,6 +115,7 @@ extension Worker {
                 cause: error
             )
         }
+        await Faults.pass(.spawned)
         let isUnwanted = self.state.withLock { state in
             state.child = child
             state.lastActivity = .now
@@ -144,9 +148,10 @@ extension Worker {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.write(to: child) }
             await self.read(from: child)
-            let status = await self.exit(of: child)
+            let isTaken = PlantedBug.endOfOutputIsExit.isPlanted
+            let status = isTaken ? .exited(0) : await self.exit(of: child)
             // Everything of it is gone by now; this closes what was its own.
-            await child.end(.immediate)
+            if !isTaken { await child.end(.immediate) }
             await self.processEnded(status, refusal: child.startFailure, LastWords.text(await child.errorTail))
             self.writerWake.raise()
         }
@@ -269,6 +274,7 @@ extension Worker {
         for observer in observers { observer(exit) }
         await self.removeWorkspace()
         self.place.release()
+        if PlantedBug.descriptorKept.isPlanted { _ = dup(STDERR_FILENO) }
         self.gone.resolve(())
     }
 
