@@ -58,6 +58,7 @@ let package = Package(
                 .embedInCode("0004_placement.sql"),
                 .embedInCode("0005_enqueue.sql"),
                 .embedInCode("0006_approvals.sql"),
+                .embedInCode("0007_web_sessions.sql"),
             ],
             swiftSettings: house
         ),
@@ -68,7 +69,14 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CCurlShim", dependencies: ["CCurl"]),
         module("Gateway", ["Crypto", "Domain", "Faults", "Postgres", "Runtime", "Store", "Workers"]),
-        module("API", ["Crypto", "Domain", "Gateway", "HTTP", "Runtime"]),
+        .target(
+            name: "API",
+            dependencies: ["Crypto", "Domain", "Gateway", "HTTP", "Runtime"],
+            resources: [
+                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
+            ],
+            swiftSettings: house
+        ),
         .executableTarget(
             name: "turnpike",
             dependencies: [

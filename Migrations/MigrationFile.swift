@@ -21,5 +21,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0004_placement", PackageResources._004_placement_sql),
         MigrationFile("0005_enqueue", PackageResources._005_enqueue_sql),
         MigrationFile("0006_approvals", PackageResources._006_approvals_sql),
+        MigrationFile("0007_web_sessions", PackageResources._007_web_sessions_sql),
     ]
 }

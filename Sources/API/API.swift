@@ -14,13 +14,14 @@ package struct API: Sendable {
     let models = ModelRoutes()
     let chat: ChatRoutes
     let tokens = TokenRoutes()
+    let sessions = SessionRoutes()
     let operators = OperatorRoutes()
     let health: HealthRoutes
     let observer: Observer
     private let bodyLimit: Int
     private let dialectBodyLimit: Int
 
-    /// The API of `gateway`; `version` is what `/livez` and the front page say.
+    /// The API of `gateway`; `version` is what `/livez` says.
     package init(gateway: Gateway, log: Logger, metrics: Metrics, version: String) {
         let limits = gateway.configuration.limits
         let stream = EventFollower(keepalive: limits.streamKeepalive)
@@ -57,7 +58,7 @@ package struct API: Sendable {
         let began = ContinuousClock.now
         var visit = Visit(method: request.method, route: route.pattern, requestID: request.id)
         do {
-            try Credentials.refuseInURL(request)
+            try Credential.refuseInURL(request)
             let response: Response
             switch route.action {
             case .open(let action):

@@ -14,43 +14,71 @@ struct Gate: Sendable {
 
     /// Lets a request in whose token covers `scope`, with its own organization's data in reach. Throws 401, 403, 503.
     func admit(_ request: Request, scope: Scope) async throws -> Call {
-        let principal = try await self.principal(request, scope: scope)
+        let credential = try Credential(request)
+        let principal = try await self.principal(credential, scope: scope)
         let gateway = self.gateway
-        return Call(request: request, principal: principal, tenant: gateway.tenant(principal.org)) {
-            guard let bearer = try Credentials.bearer(request) else { return false }
-            return try await gateway.authenticate(bearer)?.may(scope) ?? false
+        return Call(
+            request: request,
+            principal: principal,
+            isWebSession: credential.isWebSession,
+            tenant: gateway.tenant(principal.org)
+        ) {
+            try await gateway.authenticate(credential.secret)?.may(scope) ?? false
         }
     }
 
     /// Lets a request in whose token is an operator's. Throws 401, 403, 503.
     func admitOperator(_ request: Request) async throws -> OperatorCall {
-        let principal = try await self.principal(request, scope: .operator)
+        let principal = try await self.principal(try Credential(request), scope: .operator)
         return OperatorCall(request: request, principal: principal, gateway: self.gateway)
     }
 
-    private func principal(_ request: Request, scope: Scope) async throws -> Principal {
-        guard let bearer = try Credentials.bearer(request) else {
-            throw Self.unauthorized("send a token: Authorization: Bearer tpk_…")
-        }
-        guard let principal = try await self.gateway.authenticate(bearer) else {
-            throw Self.unauthorized("the token is unknown, expired or revoked")
+    private func principal(_ credential: Credential, scope: Scope) async throws -> Principal {
+        guard let principal = try await self.gateway.authenticate(credential.secret) else {
+            throw APIError.unauthorized("the token is unknown, expired or revoked")
         }
         guard principal.may(scope) else {
             throw APIError(403, "forbidden", "the token lacks the scope \(scope.rawValue)")
         }
         return principal
     }
+}
 
-    private static func unauthorized(_ message: String) -> APIError {
+extension APIError {
+    /// 401 with the scheme that is wanted.
+    fileprivate static func unauthorized(_ message: String) -> APIError {
         var error = APIError(401, "unauthorized", message)
         error.headers.set("WWW-Authenticate", "Bearer")
         return error
     }
 }
 
-/// What a request shows to be let in.
-enum Credentials {
+/// What a request shows to be let in: a bearer token or, from a browser that has signed in, the cookie of its session.
+struct Credential: Sendable {
     private static let banned = ["token", "access_token", "api_key"]
+
+    /// A token's secret.
+    let secret: String
+    /// Whether it came in the cookie.
+    let isWebSession: Bool
+
+    /// Takes the bearer token where there is one. A browser sends its cookie with whatever any page makes it send, so a
+    /// request that changes something must have come from a page of this very origin (RFC 6454 section 7). Throws 400,
+    /// 401, and 403 for another origin.
+    init(_ request: Request) throws(APIError) {
+        if let bearer = try Self.bearer(request) {
+            self.secret = bearer
+            self.isWebSession = false
+        } else if let cookie = WebSession.cookie(request) {
+            guard request.method == "GET" || request.method == "HEAD" || WebSession.isSameOrigin(request) else {
+                throw APIError(403, "forbidden", "a web session is good for requests of its own origin only")
+            }
+            self.secret = cookie
+            self.isWebSession = true
+        } else {
+            throw .unauthorized("send a token: Authorization: Bearer tpk_…")
+        }
+    }
 
     /// The bearer token of a request (RFC 6750 section 2.1); nil when it shows none.
     static func bearer(_ request: Request) throws(APIError) -> String? {

@@ -6,6 +6,8 @@ import HTTP
 struct Call: Sendable {
     let request: Request
     let principal: Principal
+    /// Whether a browser's session spoke, not a token.
+    let isWebSession: Bool
     /// The caller's organization; the only data the action can reach.
     let tenant: Tenant
     /// Whether the token would still be let in, as of the last second. What lasts longer than that asks again.

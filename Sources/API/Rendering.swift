@@ -86,6 +86,7 @@ extension JSONWriter {
         self.member("created_at", token.createdAt)
         self.member("expires_at", token.expiresAt)
         self.member("revoked_at", token.revokedAt)
+        self.member("parent", token.parent?.text)
         if let secret { self.member("secret", secret) }
     }
 

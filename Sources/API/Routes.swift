@@ -36,6 +36,10 @@ extension API {
             Route("GET", "/v1/models/{model}", .scoped(.turns, self.models.show)),
             Route("POST", "/v1/chat/completions", .scoped(.turns, self.chat.complete), carriesHistory: true),
 
+            Route("POST", "/v1/session", .scoped(.turns, self.sessions.open)),
+            Route("GET", "/v1/session", .scoped(.turns, self.sessions.show)),
+            Route("DELETE", "/v1/session", .scoped(.turns, self.sessions.close)),
+
             Route("GET", "/v1/replicas", .operators(self.operators.replicas)),
             Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),
             Route("PUT", "/v1/organizations/{org}", .operators(self.operators.putOrganization)),
@@ -43,7 +47,9 @@ extension API {
             Route("GET", "/livez", .open(self.health.live)),
             Route("GET", "/readyz", .open(self.health.ready)),
             Route("GET", "/metrics", .open(self.health.scrape)),
-            Route("GET", "/", .open(self.health.frontPage)),
+            Route("GET", "/", .open(Page.html)),
+            Route("GET", "/page.css", .open(Page.style)),
+            Route("GET", "/page.js", .open(Page.script)),
         ]
     }
 }

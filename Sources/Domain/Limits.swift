@@ -57,6 +57,9 @@ package struct Limits: Sendable, Hashable {
     /// Between two looks for the decision of a question that a worker of this replica waits for.
     package var approvalPoll: Duration = .milliseconds(500)
 
+    /// How long a browser that signed in stays so.
+    package var webSession: Duration = .seconds(12 * 3_600)
+
     // Leaving.
     /// How long running turns may take to finish after SIGTERM.
     package var drainGrace: Duration = .seconds(25)

@@ -239,6 +239,8 @@ package struct TokenRecord: Sendable, Hashable {
     package var expiresAt: String?
     /// When it was revoked, RFC 3339 in UTC; nil while it was not.
     package var revokedAt: String?
+    /// The token that signed in, where this one is a browser's session: it works no longer than that one does.
+    package var parent: TokenID?
 
     package init(
         id: TokenID,
@@ -247,7 +249,8 @@ package struct TokenRecord: Sendable, Hashable {
         scopes: Set<Scope>,
         createdAt: String,
         expiresAt: String?,
-        revokedAt: String?
+        revokedAt: String?,
+        parent: TokenID? = nil
     ) {
         self.id = id
         self.org = org
@@ -256,6 +259,7 @@ package struct TokenRecord: Sendable, Hashable {
         self.createdAt = createdAt
         self.expiresAt = expiresAt
         self.revokedAt = revokedAt
+        self.parent = parent
     }
 }
 

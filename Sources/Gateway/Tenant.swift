@@ -255,6 +255,24 @@ extension Tenant {
         return (record, secret.text)
     }
 
+    /// Opens a browser's session for whoever shows `principal`'s token: a token of its own, which reaches turns and agents
+    /// as far as that one does, works no longer than it, and is all that the browser keeps.
+    package func openWebSession(_ principal: Principal) async throws -> (record: TokenRecord, secret: String) {
+        let secret = TokenSecret.make()
+        let id = try NewID.make(TokenID.self)
+        let record = try await reaching {
+            try await self.store.createToken(
+                id,
+                name: "web session",
+                hash: secret.hash,
+                scopes: Set([Scope.turns, .agents].filter(principal.may)),
+                lifetime: self.limits.webSession,
+                parent: principal.token
+            )
+        }
+        return (record, secret.text)
+    }
+
     /// All tokens without their secrets, newest first.
     package func tokens() async throws -> [TokenRecord] {
         try await reaching { try await self.store.tokens() }

@@ -12,12 +12,15 @@ package struct TokenGrant: Sendable, Hashable {
 }
 
 extension Store {
-    /// The grant of the token with this hash; nil when there is none, or it expired or was revoked.
+    /// The grant of the token with this hash; nil when there is none, or it expired or was revoked, or the token that
+    /// opened it did.
     package func grant(hash: [UInt8]) async throws -> TokenGrant? {
         try await self.pool.query(
             """
-            SELECT token, org, array_to_string(scopes, ' ') AS scopes FROM turnpike.tokens
-            WHERE hash = \(hash)::bytea AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
+            SELECT t.token, t.org, array_to_string(t.scopes, ' ') AS scopes
+            FROM turnpike.tokens t LEFT JOIN turnpike.tokens p ON p.token = t.parent
+            WHERE t.hash = \(hash)::bytea AND t.revoked_at IS NULL AND coalesce(t.expires_at > now(), true)
+                AND p.revoked_at IS NULL AND coalesce(p.expires_at > now(), true)
             """
         ).first.map { row in
             TokenGrant(
@@ -41,20 +44,26 @@ extension Store {
 }
 
 extension TenantStore {
-    /// Stores a token by its hash. `lifetime` nil means that it does not expire.
+    /// Stores a token by its hash. `lifetime` nil means that it does not expire. With `parent` it is a session of that
+    /// token, whose expired sessions go on this occasion.
     package func createToken(
         _ id: TokenID,
         name: String,
         hash: [UInt8],
         scopes: Set<Scope>,
-        lifetime: Duration?
+        lifetime: Duration?,
+        parent: TokenID? = nil
     ) async throws -> TokenRecord {
         let rows = try await self.pool.query(
             """
-            INSERT INTO turnpike.tokens (token, org, name, hash, scopes, expires_at)
+            WITH outlived AS (
+                DELETE FROM turnpike.tokens
+                WHERE org = \(self.org.text)::text AND parent = \(parent?.text)::uuid AND expires_at <= now()
+            )
+            INSERT INTO turnpike.tokens (token, org, name, hash, scopes, expires_at, parent)
             VALUES (\(id.text)::uuid, \(self.org.text)::text, \(name)::text, \(hash)::bytea,
                 \(scopes.map(\.rawValue).sorted())::text[],
-                now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond')
+                now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond', \(parent?.text)::uuid)
             RETURNING \(unescaped: Self.tokenColumns)
             """
         )
@@ -84,7 +93,7 @@ extension TenantStore {
 
     private static var tokenColumns: String {
         """
-        token, name, array_to_string(scopes, ' ') AS scopes, \(SQLTime.text("created_at")) AS created_at,
+        token, parent, name, array_to_string(scopes, ' ') AS scopes, \(SQLTime.text("created_at")) AS created_at,
             \(SQLTime.text("expires_at")) AS expires_at, \(SQLTime.text("revoked_at")) AS revoked_at
         """
     }
@@ -97,7 +106,8 @@ extension TenantStore {
             scopes: Store.scopes(try row.get("scopes")),
             createdAt: try row.get("created_at"),
             expiresAt: try row.get("expires_at"),
-            revokedAt: try row.get("revoked_at")
+            revokedAt: try row.get("revoked_at"),
+            parent: try row.optionalID("parent")
         )
     }
 }

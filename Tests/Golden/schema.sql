@@ -242,6 +242,7 @@ CREATE TABLE turnpike.tokens (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
+    parent uuid,
     CONSTRAINT tokens_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT tokens_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
     CONSTRAINT tokens_scopes_check CHECK ((scopes <@ ARRAY['turns'::text, 'agents'::text, 'admin'::text, 'operator'::text]))
@@ -324,6 +325,7 @@ CREATE INDEX dead_letters_recent ON turnpike.dead_letters USING btree (org, died
 CREATE INDEX deployments_conversation ON turnpike.deployments USING btree (conversation_id, started_at);
 CREATE INDEX deployments_live ON turnpike.deployments USING btree (replica) WHERE (ended_at IS NULL);
 CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
+CREATE INDEX tokens_parent ON turnpike.tokens USING btree (parent) WHERE (parent IS NOT NULL);
 CREATE UNIQUE INDEX turns_client_key ON turnpike.turns USING btree (org, client_key) WHERE (client_key IS NOT NULL);
 CREATE INDEX turns_queued ON turnpike.turns USING btree (conversation_id, seq) WHERE (state = 'queued'::text);
 ALTER TABLE ONLY turnpike.agents
@@ -346,5 +348,7 @@ ALTER TABLE ONLY turnpike.snapshots
     ADD CONSTRAINT snapshots_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.tokens
     ADD CONSTRAINT tokens_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
+ALTER TABLE ONLY turnpike.tokens
+    ADD CONSTRAINT tokens_parent_fkey FOREIGN KEY (parent) REFERENCES turnpike.tokens(token);
 ALTER TABLE ONLY turnpike.turns
     ADD CONSTRAINT turns_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
