@@ -129,7 +129,7 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "TestKit", "turnpike"],
-            exclude: ["workers"],
+            exclude: ["clients", "workers"],
             swiftSettings: house
         ),
         tests("TidyTests", []),

@@ -97,7 +97,7 @@ class TurnView {
   ended(outcome) {
     this.isOver = true;
     this.show(outcome.reply || outcome.partial || "");
-    for (const question of this.questions.values()) question.close("no longer asked");
+    for (const close of this.questions.values()) close("no longer asked");
     if (outcome.state === "completed") this.tell("");
     else if (outcome.state === "cancelled") this.tell("cancelled");
     else this.tell(`${outcome.code}: ${outcome.message}`, true);
@@ -143,8 +143,9 @@ class TurnView {
     root.append(options);
     this.extras.append(root);
     const names = new Map(data.options.map((option) => [option.id, option.name]));
-    this.questions.set(data.approval, {
-      close: (text) => options.replaceChildren(element("span", "hint", names.get(text) ?? text)),
+    this.questions.set(data.approval, (answer) => {
+      options.replaceChildren(element("span", "hint", names.get(answer) ?? answer));
+      this.questions.delete(data.approval);
     });
   }
 }
@@ -206,7 +207,7 @@ const handlers = {
   "usage": () => {},
   "backend": () => {},
   "approval.requested": (view, data) => view.ask(data),
-  "approval.resolved": (view, data) => view.questions.get(data.approval)?.close(data.decision ?? data.state),
+  "approval.resolved": (view, data) => view.questions.get(data.approval)?.(data.decision ?? data.state),
   "turn.retried": (view, data) => view.tell(`trying again: ${data.message}`),
   "turn.parked": (view) => view.tell("waiting for a decision"),
   "turn.completed": (view, data) => view.ended({ ...data, state: "completed" }),
