@@ -59,6 +59,7 @@ let package = Package(
                 .embedInCode("0005_enqueue.sql"),
                 .embedInCode("0006_approvals.sql"),
                 .embedInCode("0007_web_sessions.sql"),
+                .embedInCode("0008_spares.sql"),
             ],
             swiftSettings: house
         ),

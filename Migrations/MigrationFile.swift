@@ -22,5 +22,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0005_enqueue", PackageResources._005_enqueue_sql),
         MigrationFile("0006_approvals", PackageResources._006_approvals_sql),
         MigrationFile("0007_web_sessions", PackageResources._007_web_sessions_sql),
+        MigrationFile("0008_spares", PackageResources._008_spares_sql),
     ]
 }

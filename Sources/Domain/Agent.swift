@@ -42,6 +42,8 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var permissions: PermissionPolicy = .deny
     /// Runs after the first that a turn may have when its worker exits; 0 fails it at once.
     package var retries = 0
+    /// Workers of this agent that each replica keeps ready for conversations to come.
+    package var warm = 0
     /// The bounds it works within.
     package var limits = AgentLimits()
 
@@ -74,6 +76,10 @@ package struct AgentConfiguration: Sendable, Hashable {
         if self.driver == .command, self.storeMode == .snapshot {
             found.append(("store_mode", "a command worker cannot hand over snapshots; use file or none"))
         }
+        if self.driver == .command, self.warm > 0 {
+            found.append(("warm", "a command worker has no process before its turn, so none can be kept ready"))
+        }
+        if !(0...100).contains(self.warm) { found.append(("warm", "must be from 0 to 100")) }
         if !(0...10).contains(self.retries) { found.append(("retries", "must be from 0 to 10")) }
         return found + self.limits.problems
     }

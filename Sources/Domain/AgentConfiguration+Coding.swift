@@ -2,7 +2,7 @@
 
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
-        case driver, command, environment, files, isolation, permissions, retries, limits
+        case driver, command, environment, files, isolation, permissions, retries, warm, limits
         case storeMode = "store_mode"
     }
 
@@ -19,6 +19,7 @@ extension AgentConfiguration: Codable {
         self.isolation = try values.decodeIfPresent(Isolation.self, forKey: .isolation) ?? self.isolation
         self.permissions = try values.decodeIfPresent(PermissionPolicy.self, forKey: .permissions) ?? self.permissions
         self.retries = try values.decodeIfPresent(Int.self, forKey: .retries) ?? self.retries
+        self.warm = try values.decodeIfPresent(Int.self, forKey: .warm) ?? self.warm
         self.limits = try values.decodeIfPresent(AgentLimits.self, forKey: .limits) ?? self.limits
     }
 
@@ -32,6 +33,7 @@ extension AgentConfiguration: Codable {
         try values.encode(self.isolation, forKey: .isolation)
         try values.encode(self.permissions, forKey: .permissions)
         try values.encode(self.retries, forKey: .retries)
+        try values.encode(self.warm, forKey: .warm)
         try values.encode(self.limits, forKey: .limits)
     }
 }

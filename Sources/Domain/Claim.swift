@@ -16,6 +16,8 @@ package struct Claim: Sendable, Hashable {
     package let agentConfiguration: AgentConfiguration?
     /// Which change of the agent's configuration this is.
     package let agentVersion: Int64
+    /// It has never been held, so nothing of it lies anywhere yet.
+    package let isNew: Bool
 
     package init(
         number: ConversationNumber,
@@ -25,7 +27,8 @@ package struct Claim: Sendable, Hashable {
         lock: LockKey?,
         next: QueuedTurn?,
         agentConfiguration: AgentConfiguration?,
-        agentVersion: Int64
+        agentVersion: Int64,
+        isNew: Bool = false
     ) {
         self.number = number
         self.org = org
@@ -35,6 +38,7 @@ package struct Claim: Sendable, Hashable {
         self.next = next
         self.agentConfiguration = agentConfiguration
         self.agentVersion = agentVersion
+        self.isNew = isNew
     }
 }
 

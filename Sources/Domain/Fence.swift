@@ -50,8 +50,9 @@ package struct LockKey: Hashable, Sendable {
 
 /// How an attempt to take a lease ended. Four results and never one nil: each is handled differently.
 package enum LeaseAcquisition: ~Copyable, Sendable {
-    /// Lock and fence are held; with them came the chain's head and the turn that was handed over.
-    case granted(Lease, head: Int64, armed: ArmedTurn?)
+    /// Lock and fence are held; with them came the chain's head, the workspace that is the conversation's if it has one
+    /// by name, and the turn that was handed over.
+    case granted(Lease, head: Int64, workspace: WorkspaceID?, armed: ArmedTurn?)
     /// Somebody else holds the conversation: a replica, when it is known which.
     case busy(owner: ReplicaID?)
     /// This replica holds as many locks or workers as it may.

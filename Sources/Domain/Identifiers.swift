@@ -103,6 +103,8 @@ package enum RunKind {}
 package enum ReplicaKind {}
 /// Marks identities of deployments.
 package enum DeploymentKind {}
+/// Marks identities of workspaces that were made before their conversation.
+package enum WorkspaceKind {}
 /// Marks the random half of a fence.
 package enum NonceKind {}
 /// Marks identities of API tokens.
@@ -118,6 +120,8 @@ package typealias RunID = UniqueID<RunKind>
 package typealias ReplicaID = UniqueID<ReplicaKind>
 /// One placement of a worker.
 package typealias DeploymentID = UniqueID<DeploymentKind>
+/// The workspace of a spare worker, and of the conversation that got it.
+package typealias WorkspaceID = UniqueID<WorkspaceKind>
 /// The part of a fence that no failover can hand out twice.
 package typealias Nonce = UniqueID<NonceKind>
 /// The public identity of an API token; not the secret.

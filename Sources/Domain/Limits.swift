@@ -13,6 +13,10 @@ package struct Limits: Sendable, Hashable {
     package var workersPerReplica = 1_000
     /// Workers that may be starting at once on one replica: starts are CPU bound.
     package var startsAtOnce = 8
+    /// Of these, spare workers that may be starting at once: nobody waits for one.
+    package var spareStartsAtOnce = 2
+    /// Between two looks which agents want spare workers.
+    package var spareInterval: Duration = .seconds(1)
 
     // Waiting.
     /// How long a turn may wait for a lock, a worker's place or a key before it fails.

@@ -21,17 +21,27 @@ final class ConversationSession: Sendable {
     let claim: Claim
     let agent: AgentConfiguration
     let deployment: DeploymentID
+    /// The workspace that is the conversation's by name; nil where its number names it.
+    let workspace: WorkspaceID?
     let tools: SessionTools
     let log: Logger
     let desk = Locked(Desk())
 
-    init(claim: Claim, agent: AgentConfiguration, fence: Fence, deployment: DeploymentID, tools: SessionTools) {
+    init(
+        claim: Claim,
+        agent: AgentConfiguration,
+        fence: Fence,
+        deployment: DeploymentID,
+        workspace: WorkspaceID?,
+        tools: SessionTools
+    ) {
         self.number = claim.number
         self.claim = claim
         self.agent = agent
         self.agentVersion = claim.agentVersion
         self.fence = fence
         self.deployment = deployment
+        self.workspace = workspace
         self.tools = tools
         if let org = claim.org, let conversation = claim.conversation {
             self.key = ConversationKey(org: org, agent: claim.agent, conversation: conversation)
@@ -187,7 +197,8 @@ final class ConversationSession: Sendable {
             configuration: self.agent,
             deployment: self.deployment,
             epoch: self.fence.epoch,
-            chain: chain
+            chain: chain,
+            workspace: self.workspace
         )
     }
 

@@ -47,7 +47,7 @@ final class Dispatcher: Service {
             try? await Task.sleep(for: .milliseconds(50))
             return true
         }
-        let isFull = self.tools.workers.placesTaken >= self.tools.limits.workersPerReplica
+        let isFull = self.tools.workers.isFull
         let limit = isFull ? 4 : Self.claimsAtOnce
         do {
             let claims = try await self.tools.store.claim(
@@ -112,6 +112,7 @@ final class Dispatcher: Service {
             demand,
             of: claim,
             deployment: deployment,
+            workspace: place.workspace,
             limits: agent.limits
         )
         switch consume acquired {
@@ -128,12 +129,13 @@ final class Dispatcher: Service {
             self.tools.log.warning("no lease", ["number": .number(claim.number.value), "reason": .text(reason)])
             await self.unserved(claim, place)
             await self.abandon(claim)
-        case .granted(let lease, let head, let armed):
+        case .granted(let lease, let head, let workspace, let armed):
             let session = ConversationSession(
                 claim: claim,
                 agent: agent,
                 fence: lease.fence,
                 deployment: deployment,
+                workspace: workspace,
                 tools: self.tools
             )
             await self.serve(session, armed, head: head, permit: SpawnPermit(under: lease), place)
@@ -152,6 +154,7 @@ final class Dispatcher: Service {
                 of: claim,
                 replica: self.tools.replica,
                 deployment: deployment,
+                workspace: claim.conversation == nil ? nil : place.workspace,
                 agent.limits
             )
             guard let term else {
@@ -164,6 +167,7 @@ final class Dispatcher: Service {
                 agent: agent,
                 fence: term.fence,
                 deployment: deployment,
+                workspace: term.workspace,
                 tools: self.tools
             )
             await self.serve(session, term.armed, head: term.head, permit: permit, place)
@@ -196,12 +200,13 @@ final class Dispatcher: Service {
         if let place = self.tools.workers.reserve(
             org: claim.org,
             agent: claim.agent,
-            maximum: agent.limits.maxWorkers
+            maximum: agent.limits.maxWorkers,
+            version: claim.isNew ? claim.agentVersion : nil
         ) {
             return place
         }
         // Where only the agent is at its limit, another agent's worker would be ended for nothing.
-        let isFull = self.tools.workers.placesTaken >= self.tools.limits.workersPerReplica
+        let isFull = self.tools.workers.isFull
         self.evictIdleSession { isFull || ($0.claim.agent == claim.agent && $0.claim.org == claim.org) }
         return nil
     }

@@ -37,6 +37,7 @@ package struct Gateway: Sendable {
     let registry: ConversationRegistry
     let leases: LeaseKeeper
     let dispatcher: Dispatcher
+    let spares: SpareKeeper
     let presence: ReplicaPresence
     let sweeper: Sweeper
     let caretaker: Caretaker
@@ -50,7 +51,7 @@ package struct Gateway: Sendable {
 
     /// What does the replica's own work, in dependency order; stopped before everything else.
     package var workingServices: [any Service] {
-        [self.sweeper, self.caretaker, self.dispatcher]
+        [self.sweeper, self.caretaker, self.dispatcher, self.spares]
     }
 
     /// What `org` can ask for.
@@ -63,6 +64,7 @@ package struct Gateway: Sendable {
             desk: self.approvals,
             agentDirectory: self.agentDirectory,
             hints: self.hints,
+            spares: self.spares,
             registry: self.registry,
             checker: self.checker,
             limits: self.configuration.limits

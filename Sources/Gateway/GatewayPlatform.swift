@@ -79,6 +79,7 @@ extension Gateway {
             metrics: tools.metrics
         )
         self.dispatcher = Dispatcher(tools: tools, intake: self.intake)
+        self.spares = SpareKeeper(tools: tools, isDraining: { [intake] in intake.isDraining })
         self.caretaker = Caretaker(store: store, registry: tools.registry, limits: tools.limits, log: tools.log)
         self.presence = Self.presence(
             configuration,
@@ -182,5 +183,6 @@ extension Gateway {
     /// Begins to leave: not ready from now on. The services are stopped after this.
     package func beginDraining() {
         self.intake.drain()
+        self.spares.look()
     }
 }

@@ -75,6 +75,7 @@ final class LeaseKeeper: Service {
         _ demand: consuming LeaseDemand,
         of claim: Claim,
         deployment: DeploymentID,
+        workspace: WorkspaceID? = nil,
         limits: AgentLimits
     ) async -> LeaseAcquisition {
         guard let lock = claim.lock else { return .unavailable("the claim names no lock") }
@@ -101,13 +102,24 @@ final class LeaseKeeper: Service {
                 return .busy(owner: nil)
             }
             try await Faults.reach(.acquireLocked)
-            let term = try await self.store.term(of: claim, replica: self.replica, deployment: deployment, limits)
+            let term = try await self.store.term(
+                of: claim,
+                replica: self.replica,
+                deployment: deployment,
+                workspace: workspace,
+                limits
+            )
             guard let term else {
                 await self.unlock(lock)
                 return .busy(owner: nil)
             }
             self.state.withLock { $0.held[lock] = term.fence }
-            return .granted(Lease(demand, lock: lock, fence: term.fence), head: term.head, armed: term.armed)
+            return .granted(
+                Lease(demand, lock: lock, fence: term.fence),
+                head: term.head,
+                workspace: term.workspace,
+                armed: term.armed
+            )
         } catch {
             await self.unlock(lock)
             return .unavailable(String(describing: error))
@@ -303,6 +315,7 @@ extension Store {
         of claim: Claim,
         replica: ReplicaID,
         deployment: DeploymentID,
+        workspace: WorkspaceID?,
         _ limits: AgentLimits
     ) async throws -> Term? {
         let nonce = try NewID.nonce()
@@ -316,6 +329,7 @@ extension Store {
                     nonce: nonce,
                     replica: replica,
                     deployment: deployment,
+                    workspace: workspace,
                     limits: limits
                 )
                 // Refused by its own earlier try, perhaps, whose commit came between the two looks.

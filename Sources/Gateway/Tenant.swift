@@ -13,6 +13,7 @@ package struct Tenant: Sendable {
     let desk: ApprovalDesk
     let agentDirectory: AgentDirectory
     let hints: HintSender
+    let spares: SpareKeeper
     let registry: ConversationRegistry
     let checker: AgentChecker
     let limits: Limits
@@ -223,14 +224,20 @@ extension Tenant {
         if let problem = configuration.problems.first {
             throw GatewayError.invalid(member: problem.member, problem: problem.problem)
         }
-        defer { self.agentDirectory.forget(org: self.org, agent: id) }
+        defer { self.changed(id) }
         return try await reaching { try await self.store.put(id, configuration) }
     }
 
     /// Deletes an agent. Throws `notFound`.
     package func deleteAgent(_ id: AgentID) async throws {
-        defer { self.agentDirectory.forget(org: self.org, agent: id) }
+        defer { self.changed(id) }
         guard try await reaching({ try await self.store.deleteAgent(id) }) else { throw GatewayError.notFound("agent") }
+    }
+
+    /// Acts on a change at once here; other replicas find it by their polls.
+    private func changed(_ agent: AgentID) {
+        self.agentDirectory.forget(org: self.org, agent: agent)
+        self.spares.look()
     }
 
     // MARK: - Tokens

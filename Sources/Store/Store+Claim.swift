@@ -18,9 +18,9 @@ extension Store {
                 UPDATE turnpike.conversations c
                 SET ready_at = now() + \(hold.milliseconds)::bigint * interval '1 millisecond'
                 FROM claimable WHERE c.id = claimable.id
-                RETURNING c.id, c.org, c.agent, c.conversation
+                RETURNING c.id, c.org, c.agent, c.conversation, c.epoch = 0 AND c.head = 0 AS is_new
             )
-            SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation,
+            SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.is_new,
                 turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
                 next.turn, next.run,
                 (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
@@ -54,13 +54,14 @@ extension Store {
             lock: try row.get("lock_key", as: Int64?.self).map(LockKey.init),
             next: next,
             agentConfiguration: try row.get("configuration", as: String?.self).flatMap(Self.configuration),
-            agentVersion: try row.get("version")
+            agentVersion: try row.get("version"),
+            isNew: try row.get("is_new")
         )
     }
 
     /// Nil for what this version cannot read: its turns fail by themselves, and the other claims of the batch, which
     /// are taken already, do not wait for it.
-    private static func configuration(_ text: String) -> AgentConfiguration? {
+    static func configuration(_ text: String) -> AgentConfiguration? {
         do {
             return try StoredJSON.value(text)
         } catch {

@@ -8,6 +8,8 @@ package struct Term: Sendable, Hashable {
     package let fence: Fence
     /// The newest link of the snapshot chain at the moment the term began.
     package let head: Int64
+    /// The directory that was given to the conversation by name; nil where its number names it.
+    package let workspace: WorkspaceID?
     /// The turn that was handed over in the same transaction; nil when the queue had emptied.
     package let armed: ArmedTurn?
 }
@@ -29,12 +31,13 @@ package struct HeldState: Sendable, Hashable {
 extension Store {
     /// Begins a term: epoch and nonce first, then the deployment, then the hand-over of the oldest turn, in one
     /// transaction. Called once the lock is held, where a lock is needed. Nil when somebody owns the conversation or
-    /// it was deleted.
+    /// it was deleted. `workspace` becomes the conversation's if it has never been held before.
     package func beginTerm(
         _ number: ConversationNumber,
         nonce: Nonce,
         replica: ReplicaID,
         deployment: DeploymentID,
+        workspace: WorkspaceID? = nil,
         limits: AgentLimits
     ) async throws -> Term? {
         let handOver = HandOver(
@@ -48,9 +51,10 @@ extension Store {
             """
             UPDATE turnpike.conversations
             SET epoch = epoch + 1, owner_nonce = \(nonce.text)::uuid, owner_replica = \(replica.text)::uuid,
-                ready_at = NULL
+                ready_at = NULL,
+                workspace = CASE WHEN epoch = 0 THEN \(workspace?.text)::uuid ELSE workspace END
             WHERE id = \(number.value)::bigint AND owner_nonce IS NULL AND deleted_at IS NULL
-            RETURNING epoch, head
+            RETURNING epoch, head, workspace
             """,
             """
             INSERT INTO turnpike.deployments (deployment, conversation_id, replica, epoch)
@@ -64,6 +68,7 @@ extension Store {
         return Term(
             fence: Fence(conversation: number, epoch: try row.get("epoch"), nonce: nonce),
             head: try row.get("head"),
+            workspace: try row.optionalID("workspace"),
             armed: try results[2].first.map(Self.armedTurn)
         )
     }
@@ -73,13 +78,18 @@ extension Store {
     package func term(_ number: ConversationNumber, nonce: Nonce) async throws -> Term? {
         let rows = try await self.pool.query(
             """
-            SELECT epoch, head FROM turnpike.conversations
+            SELECT epoch, head, workspace FROM turnpike.conversations
             WHERE id = \(number.value)::bigint AND owner_nonce = \(nonce.text)::uuid
             """
         )
         guard let row = rows.first else { return nil }
         let fence = Fence(conversation: number, epoch: try row.get("epoch"), nonce: nonce)
-        return Term(fence: fence, head: try row.get("head"), armed: try await self.runningTurn(fence))
+        return Term(
+            fence: fence,
+            head: try row.get("head"),
+            workspace: try row.optionalID("workspace"),
+            armed: try await self.runningTurn(fence)
+        )
     }
 
     /// The newest base and the deltas after it. Read only after the term has begun, so that an old holder's last

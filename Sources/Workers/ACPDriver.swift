@@ -17,6 +17,8 @@ struct ACPDriver: WorkerDriver {
         let clientVersion: String
         let lineBytes: Int
         let snapshotBytes: Int
+        /// Whether it stops before the session, which is opened by `bind`: the worker has no conversation yet.
+        var isSpare = false
     }
 
     /// The id of a request: each side has a table of its own, and both may begin at 0.
@@ -43,6 +45,8 @@ struct ACPDriver: WorkerDriver {
     enum Phase: Sendable {
         /// `initialize` is on its way.
         case initializing(RequestID)
+        /// Initialized, and waiting for a conversation.
+        case spare
         /// `session/new` is on its way.
         case openingSession(RequestID)
         /// Between two prompts.
@@ -187,7 +191,7 @@ struct ACPDriver: WorkerDriver {
 
     mutating func fail(_ code: FailureCode, _ message: String) -> [DriverAction] {
         switch self.phase {
-        case .initializing, .openingSession:
+        case .initializing, .spare, .openingSession:
             self.phase = .broken
             return [.unready(message)]
         case .idle, .prompting, .broken:
@@ -241,6 +245,19 @@ struct ACPDriver: WorkerDriver {
         self.handsOverSnapshots =
             result["agentCapabilities"]?["_meta"]?["turnpike"]?["blob"] == true
             || result["_meta"]?["turnpike"]?["blob"] == true
+        guard !self.setup.isSpare else {
+            self.phase = .spare
+            return [.ready]
+        }
+        return self.openSession()
+    }
+
+    mutating func bind() -> [DriverAction] {
+        guard case .spare = self.phase else { return [.unready("the worker is not ready for a conversation")] }
+        return self.openSession()
+    }
+
+    private mutating func openSession() -> [DriverAction] {
         var params: [String: JSONValue] = ["cwd": .string(self.setup.directory), "mcpServers": []]
         if let first = self.setup.chain.first {
             guard self.handsOverSnapshots else {

@@ -11,6 +11,8 @@ struct CommandDriver: WorkerDriver {
 
     mutating func opened() -> [DriverAction] { [.ready] }
 
+    mutating func bind() -> [DriverAction] { [.ready] }
+
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction] {
         self.decoder = UTF8StreamDecoder()
         return [.send(Array(prompt.turn.input.text.utf8)), .closeInput]

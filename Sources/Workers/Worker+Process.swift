@@ -10,7 +10,8 @@ extension Worker {
     /// How long a process that closed its output may take to exit before it is killed.
     private static let closedOutputGrace = Duration.seconds(2)
 
-    /// Makes the workspace and starts what has to run before the first turn. Returns when the worker is ready.
+    /// Makes the workspace and starts what has to run before the first turn. Returns when the worker is ready, and
+    /// bound unless it is a spare.
     func open() async throws(WorkerError) {
         let limits = self.order.configuration.limits
         try await self.makeWorkspace()
@@ -28,8 +29,13 @@ extension Worker {
             defer { timer.cancel() }
             try await self.started.value().get()
         }
-        self.advance { state, effects in state.apply(.bound, &effects) }
-        guard self.isUsable else {
+        let isThere = self.state.withLock { state in
+            guard state.lifecycle.state == .spare else { return false }
+            var effects = Effects()
+            if state.binding != nil { state.apply(.bound, &effects) }
+            return true
+        }
+        guard isThere else {
             throw WorkerError(code: .workerStartFailed, message: "the worker was stopped while it started")
         }
     }
@@ -64,7 +70,7 @@ extension Worker {
             context["TURNPIKE_TURN"] = turn.id.text
             context["TURNPIKE_AGENT"] = self.order.agent.text
             context["TURNPIKE_ORG"] = self.order.org?.text
-            context["TURNPIKE_CONVERSATION"] = self.order.conversation?.text
+            context["TURNPIKE_CONVERSATION"] = self.state.withLock { $0.binding?.conversation?.text }
         }
         let variables = WorkerEnvironment.variables(
             configuration: configuration,
@@ -90,8 +96,8 @@ extension Worker {
     /// A line that carries a snapshot may be as long as the largest snapshot makes it; the driver holds all others to
     /// `line_bytes`.
     private var longestLine: Int {
-        let limits = self.order.configuration.limits
-        return self.mayWriteSnapshots ? limits.lineBytes + limits.snapshotBytes / 3 * 4 + 8 : limits.lineBytes
+        let (limits, mayEver) = (self.order.configuration.limits, self.order.configuration.storeMode == .snapshot)
+        return mayEver ? limits.lineBytes + limits.snapshotBytes / 3 * 4 + 8 : limits.lineBytes
     }
 
     private static func resources(_ configuration: AgentConfiguration) -> ResourceLimits {
@@ -266,19 +272,21 @@ extension Worker {
 
     /// The worker is gone: tells who asked, removes what goes with it, and frees its place.
     func leave(_ exit: WorkerExit) async {
+        await self.removeWorkspace()
         let observers = self.state.withLock { state in
             state.exit = exit
             defer { state.observers = [] }
             return state.observers
         }
+        self.taken.resolve(.failure(Self.goneSpare))
         for observer in observers { observer(exit) }
-        await self.removeWorkspace()
         self.place.release()
         if PlantedBug.descriptorKept.isPlanted { _ = dup(STDERR_FILENO) }
         self.gone.resolve(())
     }
 
     private func removeWorkspace() async {
+        guard self.state.withLock({ $0.binding?.keepsWorkspace != true }) else { return }
         do {
             try await self.tools.blocking.run { [workspace] in try workspace.remove() }
         } catch {

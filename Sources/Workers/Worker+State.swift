@@ -31,6 +31,7 @@ extension Worker {
         var stops = false
         var kills = false
         var started: Result<Void, WorkerError>?
+        var taken: Result<Void, WorkerError>?
         var exitIsIntended: Bool?
         var oddities: [DriverOddity] = []
         var illegal: [WorkerLifecycle.IllegalEvent] = []
@@ -39,6 +40,8 @@ extension Worker {
     struct State {
         var lifecycle = WorkerLifecycle()
         var driver: any WorkerDriver
+        /// Nil while it is a spare.
+        var binding: Binding?
         var child: ChildProcess?
         var attendant: Task<Void, Never>?
         var outbox: [Outgoing] = []
@@ -52,8 +55,9 @@ extension Worker {
         var exit: WorkerExit?
         var observers: [@Sendable (WorkerExit) -> Void] = []
 
-        init(driver: any WorkerDriver) {
+        init(driver: any WorkerDriver, binding: Binding?) {
             self.driver = driver
+            self.binding = binding
         }
 
         /// Writes down what the driver wants done.
@@ -67,10 +71,10 @@ extension Worker {
                     self.outbox.append(.end)
                     effects.wakesWriter = true
                 case .interrupt: self.signal(.interrupt, &effects)
-                case .ready:
-                    self.apply(.ready, &effects)
-                    effects.started = .success(())
-                case .unready(let message): self.apply(.killRequested, failing: (.workerStartFailed, message), &effects)
+                case .ready: self.ready(&effects)
+                case .unready(let message):
+                    effects.taken = .failure(WorkerError(code: .workerStartFailed, message: message))
+                    self.apply(.killRequested, failing: (.workerStartFailed, message), &effects)
                 case .event(let event): self.log(event, &effects)
                 case .counted(let bytes):
                     if self.turn?.count(bytes) == false { self.overflow(&effects) }
@@ -85,6 +89,16 @@ extension Worker {
                 case .odd(let oddity): effects.oddities.append(oddity)
                 }
             }
+        }
+
+        /// At first it is ready for a conversation, then, when it came without one, for the turns of the one it got.
+        private mutating func ready(_ effects: inout Effects) {
+            guard self.lifecycle.state == .starting else {
+                effects.taken = .success(())
+                return
+            }
+            self.apply(.ready, &effects)
+            effects.started = .success(())
         }
 
         private mutating func log(_ event: TurnEvent, _ effects: inout Effects) {

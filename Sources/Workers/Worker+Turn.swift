@@ -37,14 +37,15 @@ extension Worker {
     }
 
     private func begin(_ turn: ArmedTurn, wantsBase: Bool) -> Bool {
-        let wants: Snapshot.Kind? = self.mayWriteSnapshots && turn.run != nil ? (wantsBase ? .base : .delta) : nil
-        let prompt = DriverPrompt(turn: turn, epoch: self.order.epoch, wants: wants)
         let outputBytes = self.order.configuration.limits.outputBytes
         let effects = self.state.withLock { state -> Effects? in
-            guard state.lifecycle.takesTurns else { return nil }
+            guard state.lifecycle.takesTurns, let binding = state.binding else { return nil }
+            let wants: Snapshot.Kind? =
+                binding.mayWriteSnapshots && turn.run != nil ? (wantsBase ? .base : .delta) : nil
+            let prompt = DriverPrompt(turn: turn, epoch: binding.epoch, wants: wants)
             var effects = Effects()
             state.apply(.turnGiven, &effects)
-            let keepsSnapshots = self.mayWriteSnapshots && state.driver.handsOverSnapshots
+            let keepsSnapshots = binding.mayWriteSnapshots && state.driver.handsOverSnapshots
             state.turn = TurnRecord(outputBytes: outputBytes, keepsSnapshots: keepsSnapshots)
             state.signals = []
             state.questions = []

@@ -7,35 +7,46 @@ package import Subprocess
 /// Decisions are made in values under one lock (`State`, the driver, the lifecycle); this shell carries them out. A
 /// worker ends only through `end`, which gives back the lease it was started under.
 package final class Worker: Sendable {
-    /// The placement of the worker.
-    package let deployment: DeploymentID
-    /// Whether the permit it was started with held a lease.
-    package let mayWriteSnapshots: Bool
     let order: Contract
+    /// Since when it is there.
+    let born = ContinuousClock.now
     let workspace: Workspace
     let tools: Tools
     let permit: PermitKeeper
     let place: WorkerPlace
     let state: Locked<State>
     let started = OneShot<Result<Void, WorkerError>>()
+    /// What became of giving a spare to a conversation.
+    let taken = OneShot<Result<Void, WorkerError>>()
     let gone = OneShot<Void>()
     let writerWake = Wakeup()
     let turnWake = Wakeup()
 
-    /// What stays of the order: all but the state to start from, which may be large and is used once.
+    /// What is known of a worker from its start, with a conversation or without.
     struct Contract: Sendable {
         let org: OrganizationID?
         let agent: AgentID
-        let conversation: ConversationID?
         let configuration: AgentConfiguration
-        let epoch: Int64
+    }
 
-        init(_ order: WorkerOrder) {
-            self.org = order.org
-            self.agent = order.agent
+    /// What a worker has once it has a conversation: all of the order that is needed again, so not the state to start
+    /// from, which may be large. Nothing but a permit brings one about.
+    struct Binding: Sendable {
+        /// The placement of the worker.
+        let deployment: DeploymentID
+        let conversation: ConversationID?
+        let epoch: Int64
+        /// Whether the permit held a lease.
+        let mayWriteSnapshots: Bool
+        /// Whether the workspace stays when the worker goes.
+        let keepsWorkspace: Bool
+
+        init(_ permit: borrowing SpawnPermit, _ order: WorkerOrder) {
+            self.deployment = order.deployment
             self.conversation = order.conversation
-            self.configuration = order.configuration
             self.epoch = order.epoch
+            self.mayWriteSnapshots = permit.mayWriteSnapshots
+            self.keepsWorkspace = order.conversation != nil && order.org != nil
         }
     }
 
@@ -46,44 +57,61 @@ package final class Worker: Sendable {
         let root: String
         /// The gateway's own search path.
         let path: String?
-        let log: Logger
+        var log: Logger
         let metrics: Metrics
+
+        func logging(_ fields: KeyValuePairs<String, LogValue>) -> Tools {
+            var tools = self
+            tools.log = self.log.with(fields)
+            return tools
+        }
     }
 
     init(permit: consuming SpawnPermit, order: WorkerOrder, place: WorkerPlace, tools: Tools) {
-        self.deployment = order.deployment
-        self.mayWriteSnapshots = permit.mayWriteSnapshots
+        let binding = Binding(permit, order)
         self.permit = PermitKeeper(permit)
-        self.order = Contract(order)
+        self.order = Contract(org: order.org, agent: order.agent, configuration: order.configuration)
         self.place = place
         self.workspace = Workspace(root: tools.root, order: order)
-        let fields: KeyValuePairs<String, LogValue> = [
+        self.tools = tools.logging([
             "deployment": .text(order.deployment.text), "agent": .text(order.agent.text),
-        ]
-        self.tools = Tools(
-            spawner: tools.spawner,
-            blocking: tools.blocking,
-            root: tools.root,
-            path: tools.path,
-            log: tools.log.with(fields),
-            metrics: tools.metrics
-        )
-        let driver: any WorkerDriver =
-            switch order.configuration.driver {
-            case .command: CommandDriver()
-            case .acp: ACPDriver(setup: Self.setup(order, self.workspace))
-            }
-        self.state = Locked(State(driver: driver))
+        ])
+        let setup = Self.setup(order.configuration, self.workspace, order.instance, chain: order.chain.links)
+        self.state = Locked(State(driver: Self.driver(order.configuration, setup), binding: binding))
     }
 
-    private static func setup(_ order: WorkerOrder, _ workspace: Workspace) -> ACPDriver.Setup {
+    /// A spare: a worker that has no conversation yet, and therefore no permit.
+    init(spare order: SpareOrder, place: WorkerPlace, tools: Tools) {
+        self.permit = PermitKeeper()
+        self.order = Contract(org: order.org, agent: order.agent, configuration: order.configuration)
+        self.place = place
+        self.workspace = Workspace(root: tools.root, spare: order.workspace)
+        self.tools = tools.logging(["workspace": .text(order.workspace.text), "agent": .text(order.agent.text)])
+        var setup = Self.setup(order.configuration, self.workspace, order.instance, chain: [])
+        setup.isSpare = true
+        self.state = Locked(State(driver: Self.driver(order.configuration, setup), binding: nil))
+    }
+
+    private static func driver(_ configuration: AgentConfiguration, _ setup: ACPDriver.Setup) -> any WorkerDriver {
+        switch configuration.driver {
+        case .command: CommandDriver()
+        case .acp: ACPDriver(setup: setup)
+        }
+    }
+
+    private static func setup(
+        _ configuration: AgentConfiguration,
+        _ workspace: Workspace,
+        _ instance: String,
+        chain: [Snapshot]
+    ) -> ACPDriver.Setup {
         ACPDriver.Setup(
             directory: workspace.work,
-            chain: order.chain.links,
-            client: order.instance,
+            chain: chain,
+            client: instance,
             clientVersion: "1",
-            lineBytes: order.configuration.limits.lineBytes,
-            snapshotBytes: order.configuration.limits.snapshotBytes
+            lineBytes: configuration.limits.lineBytes,
+            snapshotBytes: configuration.limits.snapshotBytes
         )
     }
 
@@ -94,6 +122,9 @@ package final class Worker: Sendable {
 
     /// The process; 0 when there is none, as between two turns of a `command` worker.
     package var pid: Int32 { self.state.withLock { $0.child?.pid } ?? 0 }
+
+    /// Whether the permit it was started with held a lease.
+    package var mayWriteSnapshots: Bool { self.state.withLock { $0.binding?.mayWriteSnapshots ?? false } }
 
     /// Whether it takes a turn now: it lives, none runs, and its state is what the last settled turn left.
     package var isUsable: Bool { self.state.withLock { $0.lifecycle.takesTurns } }
@@ -184,6 +215,7 @@ package final class Worker: Sendable {
     func perform(_ effects: Effects) {
         if effects.kills { self.state.withLock { $0.child }?.kill() }
         if let started = effects.started { self.started.resolve(started) }
+        if let taken = effects.taken { self.taken.resolve(taken) }
         if effects.wakesWriter { self.writerWake.raise() }
         if effects.wakesTurn { self.turnWake.raise() }
         for oddity in effects.oddities {
@@ -202,7 +234,14 @@ package final class Worker: Sendable {
 actor PermitKeeper {
     private var permit: SpawnPermit?
 
+    /// Of a spare, which has none yet.
+    init() {}
+
     init(_ permit: consuming SpawnPermit) {
+        self.permit = consume permit
+    }
+
+    func keep(_ permit: consuming SpawnPermit) {
         self.permit = consume permit
     }
 

@@ -18,6 +18,9 @@ protocol WorkerDriver: Sendable {
     /// The process wrote one line, without its newline, or some bytes.
     mutating func received(_ output: [UInt8]) -> [DriverAction]
 
+    /// A worker that was ready without a conversation is given one; answered by another `ready`. Called at most once.
+    mutating func bind() -> [DriverAction]
+
     /// The worker is to perform a turn. Never called before `ready` or while a turn runs.
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction]
 
@@ -47,7 +50,7 @@ enum DriverAction: Sendable {
     case closeInput
     /// Ask the process to end by signal, since its protocol has no word for it.
     case interrupt
-    /// The worker can take prompts.
+    /// The worker can take prompts; a spare one can be given a conversation.
     case ready
     /// The worker cannot take prompts, and why. It is of no more use.
     case unready(String)

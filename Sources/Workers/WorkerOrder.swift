@@ -18,6 +18,8 @@ package struct WorkerOrder: Sendable {
     package let epoch: Int64
     /// Empty when there is no state to start from.
     package let chain: SnapshotChain
+    /// The workspace that is the conversation's by name; nil where its number names it.
+    package let workspace: WorkspaceID?
     /// The name by which the gateway introduces itself.
     package let instance: String
 
@@ -30,6 +32,7 @@ package struct WorkerOrder: Sendable {
         deployment: DeploymentID,
         epoch: Int64,
         chain: SnapshotChain,
+        workspace: WorkspaceID? = nil,
         instance: String = "turnpike"
     ) {
         self.org = org
@@ -40,6 +43,39 @@ package struct WorkerOrder: Sendable {
         self.deployment = deployment
         self.epoch = epoch
         self.chain = chain
+        self.workspace = workspace
+        self.instance = instance
+    }
+}
+
+/// What a spare worker is to be: an agent's, and nobody's yet.
+package struct SpareOrder: Sendable {
+    /// Whose agent it is.
+    package let org: OrganizationID
+    /// The agent.
+    package let agent: AgentID
+    /// Which change of the configuration this is.
+    package let version: Int64
+    /// The configuration in force.
+    package let configuration: AgentConfiguration
+    /// The workspace it lives in, and the conversation that gets it.
+    package let workspace: WorkspaceID
+    /// The name by which the gateway introduces itself.
+    package let instance: String
+
+    package init(
+        org: OrganizationID,
+        agent: AgentID,
+        version: Int64,
+        configuration: AgentConfiguration,
+        workspace: WorkspaceID,
+        instance: String = "turnpike"
+    ) {
+        self.org = org
+        self.agent = agent
+        self.version = version
+        self.configuration = configuration
+        self.workspace = workspace
         self.instance = instance
     }
 }
@@ -67,6 +103,12 @@ package struct WorkerError: Error, Sendable, CustomStringConvertible {
 package enum StartResult: ~Copyable, Sendable {
     case started(Worker)
     case failed(WorkerError, lease: Lease?)
+}
+
+/// What became of giving a spare worker to a conversation.
+enum BindResult: ~Copyable, Sendable {
+    case bound
+    case refused(WorkerError, SpawnPermit)
 }
 
 /// The end of a worker.

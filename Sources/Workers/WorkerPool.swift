@@ -5,23 +5,13 @@ package import Subprocess
 
 /// All workers of one replica: their number is bounded, their starts are staggered, and none is forgotten.
 package final class WorkerPool: Sendable {
-    private struct AgentKey: Hashable {
-        let org: OrganizationID?
-        let agent: AgentID
-    }
-
-    private struct State {
-        var places = 0
-        var placesByAgent: [AgentKey: Int] = [:]
-        var workers: [ObjectIdentifier: Worker] = [:]
-        var isClosed = false
-    }
-
-    private let state = Locked(State())
-    private let limits: Limits
+    let state = Locked(State())
+    let limits: Limits
+    let tools: Worker.Tools
     private let gate: StartGate
-    private let tools: Worker.Tools
-    private let metrics: Metrics
+    let metrics: Metrics
+    /// Told when a spare was taken or has gone.
+    let spareIsMissing = Locked<(@Sendable () -> Void)?>(nil)
 
     /// `workspaces` is the absolute path of the directory that holds the workers' homes and working directories; it is
     /// created when needed.
@@ -41,31 +31,50 @@ package final class WorkerPool: Sendable {
     }
 
     /// Takes a worker's place, to be given to `start` or released. Nil at the replica's limit, or when `maximum`
-    /// workers of the agent have theirs.
-    package func reserve(org: OrganizationID?, agent: AgentID, maximum: Int) -> WorkerPlace? {
+    /// workers of the agent have theirs; but a spare worker makes room for one that has work. `version`: a spare of
+    /// this version of the agent will do, and comes with its place.
+    package func reserve(
+        org: OrganizationID?,
+        agent: AgentID,
+        maximum: Int,
+        version: Int64? = nil
+    ) -> WorkerPlace? {
         let key = AgentKey(org: org, agent: agent)
-        let isFree = self.state.withLock { state in
-            guard !state.isClosed, state.places < self.limits.workersPerReplica else { return false }
-            guard state.placesByAgent[key, default: 0] < maximum else { return false }
-            state.places += 1
-            state.placesByAgent[key, default: 0] += 1
-            return true
+        let found = self.state.withLock { state in
+            state.take(for: key, maximum: maximum, version: version, of: self.limits.workersPerReplica)
         }
-        return isFree ? WorkerPlace { [weak self] in self?.release(key) } : nil
+        switch found {
+        case .none: return nil
+        case .free: return WorkerPlace { [weak self] in self?.release(key) }
+        case .spare(let spare):
+            return WorkerPlace(spare: spare) { [weak self] in self?.putBack(spare) }
+        case .vacated(let spare):
+            spare.worker.kill()
+            return WorkerPlace(after: spare.worker) { [self] in
+                spare.worker.whenExited { _ in self.release(key) }
+            }
+        }
     }
 
     private func release(_ key: AgentKey) {
-        self.state.withLock { state in
-            state.places -= 1
-            let left = state.placesByAgent[key, default: 1] - 1
-            state.placesByAgent[key] = left > 0 ? left : nil
+        self.state.withLock { $0.release(key) }
+    }
+
+    /// Starts the worker that `permit` permits, or gives its conversation the spare that came with the place, and
+    /// returns it once it takes turns. On failure nothing of it is left, its place is free, and the lease comes back.
+    /// A place in the queue of starts does not count against the agent's time to start.
+    package func start(
+        _ permit: consuming SpawnPermit,
+        _ order: WorkerOrder,
+        in place: WorkerPlace
+    ) async -> StartResult {
+        switch await self.useSpare(of: place, permit, order) {
+        case .bound(let worker): return .started(worker)
+        case .refused(let permit, let place): return await self.startAnew(permit, order, in: place)
         }
     }
 
-    /// Starts the worker that `permit` permits and returns it once it takes turns. On failure nothing of it is left,
-    /// its place is free, and the lease comes back. A place in the queue of starts does not count against the agent's
-    /// time to start.
-    package func start(
+    private func startAnew(
         _ permit: consuming SpawnPermit,
         _ order: WorkerOrder,
         in place: WorkerPlace
@@ -83,7 +92,7 @@ package final class WorkerPool: Sendable {
     }
 
     /// Nil when the worker is ready.
-    private func open(_ worker: Worker) async -> WorkerError? {
+    func open(_ worker: Worker) async -> WorkerError? {
         await self.gate.enter()
         defer { self.gate.leave() }
         let id = ObjectIdentifier(worker)
@@ -108,6 +117,7 @@ package final class WorkerPool: Sendable {
     package func endAll() async {
         let workers = self.state.withLock { state in
             state.isClosed = true
+            state.spares = []
             return Array(state.workers.values)
         }
         await withTaskGroup(of: Void.self) { group in
@@ -123,6 +133,11 @@ package final class WorkerPool: Sendable {
     /// Places that are taken: workers, and starts that have reserved theirs.
     package var placesTaken: Int { self.state.withLock { $0.places } }
 
+    /// Whether every place is taken, and by workers that do not make room.
+    package var isFull: Bool {
+        self.state.withLock { $0.places - $0.spares.count >= self.limits.workersPerReplica }
+    }
+
     private func setGauges(_ metrics: Metrics) {
         var counts: [WorkerLifecycle.State: Int] = [:]
         for worker in self.workers { counts[worker.lifecycleState, default: 0] += 1 }
@@ -136,27 +151,5 @@ package final class WorkerPool: Sendable {
         }
         metrics.set("turnpike_worker_places", "Places that are taken.", to: Double(self.placesTaken))
         metrics.set("turnpike_worker_starts_waiting", "Starts that wait their turn.", to: Double(self.gate.queue))
-    }
-}
-
-/// The right to have one worker more, counted against the replica's and the agent's limits until it is released.
-package final class WorkerPlace: Sendable {
-    private let onRelease: Locked<(@Sendable () -> Void)?>
-
-    init(_ onRelease: @escaping @Sendable () -> Void) {
-        self.onRelease = Locked(onRelease)
-    }
-
-    deinit {
-        self.release()
-    }
-
-    /// Gives the place back. Releasing twice is harmless; a worker releases its own when it is gone.
-    package func release() {
-        let onRelease = self.onRelease.withLock { stored in
-            defer { stored = nil }
-            return stored
-        }
-        onRelease?()
     }
 }

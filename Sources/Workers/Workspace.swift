@@ -6,11 +6,10 @@ import Runtime
 /// The directories that belong to one worker: its home, its working directory and its temporary files, mode 0700.
 ///
 /// A conversation's workspace has the same absolute path on every replica with the same root, because agents write
-/// absolute paths into their own files. A direct turn gets one that goes with its worker.
+/// absolute paths into their own files. A direct turn gets one that goes with its worker; so does a spare worker, unless a
+/// conversation gets both.
 struct Workspace: Sendable, Hashable {
     let path: String
-    /// Goes when the worker goes.
-    let isTemporary: Bool
 
     /// HOME of the worker.
     var home: String { "\(self.path)/home" }
@@ -23,12 +22,19 @@ struct Workspace: Sendable, Hashable {
     init(root: String, order: WorkerOrder) {
         guard let org = order.org, let conversation = order.conversation else {
             self.path = "\(root)/direct-\(order.deployment)"
-            self.isTemporary = true
+            return
+        }
+        if let workspace = order.workspace {
+            self.path = "\(root)/\(workspace)"
             return
         }
         let key = ConversationKey(org: org, agent: order.agent, conversation: conversation)
         self.path = "\(root)/\(order.number)-\(Self.digest(key))"
-        self.isTemporary = false
+    }
+
+    /// The workspace of a spare worker, and of the conversation that got it.
+    init(root: String, spare: WorkspaceID) {
+        self.path = "\(root)/\(spare)"
     }
 
     /// 16 hexadecimal digits (FNV-1a, 64 bit) of the length-prefixed names. The number alone tells the conversations
@@ -71,9 +77,8 @@ struct Workspace: Sendable, Hashable {
         return try SystemError.check("open \(name)", openat(parent, name, flags))
     }
 
-    /// Removes a temporary workspace with all that is in it.
+    /// Removes it with all that is in it.
     func remove() throws {
-        guard self.isTemporary else { return }
         try FileManager.default.removeItem(atPath: self.path)
     }
 }

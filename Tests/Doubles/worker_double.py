@@ -73,6 +73,8 @@ def setup():
     if mode == "mute":
         while True:
             wait(60)
+    if mode.startswith("boot"):
+        wait(float(argument))
     request = receive()
     assert request["method"] == "initialize", request
     assert request["params"]["clientCapabilities"]["terminal"] is False
@@ -85,6 +87,8 @@ def setup():
         agentCapabilities={"_meta": {"turnpike": {"blob": True}}} if blob else {},
     )
     request = receive()
+    if mode == "boot-shy":
+        os._exit(9)
     assert request["method"] == "session/new", request
     assert os.path.samefile(request["params"]["cwd"], os.getcwd())
     if mode == "auth":
@@ -219,7 +223,12 @@ def limits():
 
 def perform(request):
     text = request["params"]["prompt"][0]["text"]
-    if mode.startswith("counter"):
+    if mode.startswith("boot"):
+        import time
+
+        say(json.dumps({"at": time.time(), "pid": os.getpid(), "home": os.environ["HOME"]}))
+        answer(request, stopReason="end_turn")
+    elif mode.startswith("counter"):
         counter(request)
     elif mode.startswith("snapshot"):
         offer(request)

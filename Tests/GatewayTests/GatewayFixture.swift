@@ -275,6 +275,12 @@ struct Replica: Sendable {
         self.gateway.registry.session(turn.number)
     }
 
+    /// Where its workers stand, in no order.
+    var workerStates: [WorkerLifecycle.State] { self.workers.workers.map(\.lifecycleState) }
+
+    /// The processes of its workers, in no order.
+    var workerPIDs: [Int32] { self.workers.workers.map(\.pid) }
+
     /// Workers started so far, in whatever way it went.
     var starts: Double {
         ["ready", "failed"].reduce(0) {

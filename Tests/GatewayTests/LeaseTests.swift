@@ -24,7 +24,7 @@ struct LeaseTests {
         guard case .takeLease(let demand) = consume decision else { return .noDemand }
         let acquired = await keeper.acquire(demand, of: claim, deployment: freshID(), limits: AgentLimits())
         switch consume acquired {
-        case .granted(let lease, _, _):
+        case .granted(let lease, _, _, _):
             if !keeping { await keeper.release(lease) }
             return .granted
         case .busy: return .busy

@@ -128,6 +128,7 @@ CREATE TABLE turnpike.conversations (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     active_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    workspace uuid,
     CONSTRAINT conversations_check CHECK (((owner_nonce IS NULL) = (owner_replica IS NULL))),
     CONSTRAINT conversations_check1 CHECK (((running IS NULL) OR (owner_nonce IS NOT NULL))),
     CONSTRAINT conversations_check2 CHECK (((ready_at IS NULL) OR (owner_nonce IS NULL))),
@@ -314,6 +315,7 @@ ALTER TABLE ONLY turnpike.turns
     ADD CONSTRAINT turns_conversation_id_seq_key UNIQUE (conversation_id, seq);
 ALTER TABLE ONLY turnpike.turns
     ADD CONSTRAINT turns_pkey PRIMARY KEY (turn);
+CREATE INDEX agents_warm ON turnpike.agents USING btree (org, agent) WHERE ((configuration -> 'warm'::text) > '0'::jsonb);
 CREATE INDEX approvals_conversation ON turnpike.approvals USING btree (conversation_id);
 CREATE INDEX approvals_org ON turnpike.approvals USING btree (org, approval);
 CREATE INDEX approvals_pending ON turnpike.approvals USING btree (org, approval) WHERE (state = 'pending'::text);

@@ -63,7 +63,8 @@ struct Rig {
     func order(
         _ configuration: AgentConfiguration,
         conversation: String? = "c",
-        chain: [Snapshot] = []
+        chain: [Snapshot] = [],
+        workspace: WorkspaceID? = nil
     ) throws -> WorkerOrder {
         WorkerOrder(
             org: try OrganizationID("o"),
@@ -73,7 +74,8 @@ struct Rig {
             configuration: configuration,
             deployment: try #require(DeploymentID(UUID().uuidString)),
             epoch: 3,
-            chain: try SnapshotChain(chain)
+            chain: try SnapshotChain(chain),
+            workspace: workspace
         )
     }
 
