@@ -2,7 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit slow fmt lint lint-deploy bench tsan fuzz clean packages toolchain
+.PHONY: help run build test unit slow fmt lint lint-deploy bench drill drill-planted drill-soak drill-build tsan fuzz clean packages \
+	toolchain
 
 # The compiler: on PATH, else where the toolchain's archive is commonly unpacked.
 SWIFT := $(or $(shell command -v swift),$(wildcard /opt/swift/usr/bin/swift),swift)
@@ -14,7 +15,7 @@ SWIFT_DIRS := Package.swift Sources Tests Migrations
 UNIT_SUITES := RuntimeTests|CryptoTests|DomainTests|FaultsTests|TidyTests
 # One after the other: each is written to use the machine alone, and several have deadlines of their own.
 SLOW_SUITES := TestKitTests EmbeddedPostgresTests PostgresTests HTTPTests SubprocessTests StoreTests WorkersTests \
-	GatewayTests APITests TurnpikeTests EndToEndTests
+	GatewayTests APITests TurnpikeTests EndToEndTests DrillTests
 TSAN_SUITES := RuntimeTests|CryptoTests|DomainTests
 
 help: ## List the commands
@@ -71,6 +72,23 @@ bench: ## Measure, beside pgbench and procrastinate on the same server
 	@deploy/packages.sh bench
 	@$(MAKE) --no-print-directory build .venv/bench-ready
 	Tests/Bench/run
+
+drill: drill-build ## Make everything fail, one thing at a time and all at once, and check every promise
+	.build/drill/release/turnpike-drill --nemesis all
+
+drill-planted: drill-build ## Show that the drill finds each bug that a test build can have
+	.build/drill/release/turnpike-drill --planted --seconds 8
+
+MINUTES ?= 20
+drill-soak: drill-build ## The seeded mix for so many MINUTES
+	.build/drill/release/turnpike-drill --nemesis mix --seconds $$(($(MINUTES) * 60))
+
+# With fault points, which no other build has.
+drill-build: toolchain
+	@deploy/packages.sh test
+	$(SWIFT) build --configuration release -Xswiftc -DFAULT_POINTS --scratch-path .build/drill --product turnpike
+	$(SWIFT) build --configuration release -Xswiftc -DFAULT_POINTS --scratch-path .build/drill --product turnpike-drill
+	@$(MAKE) --no-print-directory .build/drill/release/turnpike-launcher
 
 tsan: ## Run the suites that can take it under the thread sanitizer
 	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter '^($(TSAN_SUITES))\.'

@@ -133,6 +133,14 @@ let package = Package(
             exclude: ["clients", "workers"],
             swiftSettings: house
         ),
+        .executableTarget(
+            name: "turnpike-drill",
+            dependencies: ["CRuntime", "Domain", "EmbeddedPostgres", "Postgres", "Runtime", "TestKit"],
+            path: "Tests/Drill",
+            exclude: ["workers"],
+            swiftSettings: house
+        ),
+        tests("DrillTests", ["TestKit", "turnpike", "turnpike-drill"]),
         tests("TidyTests", []),
     ]
 )

@@ -1,3 +1,4 @@
+internal import Foundation
 package import Glibc
 
 /// The machine's processes.
@@ -18,6 +19,26 @@ package enum ProcessTable {
     package static func runs(_ pid: pid_t) -> Bool {
         guard let state = self.fields(of: pid)?.first else { return false }
         return state != "Z"
+    }
+
+    /// Whether `pid` is stopped by a signal.
+    package static func isStopped(_ pid: pid_t) -> Bool {
+        self.fields(of: pid)?.first == "T"
+    }
+
+    /// How many descriptors `pid` has open.
+    package static func descriptors(_ pid: pid_t) -> Int {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
+        } catch {
+            // It has ended.
+            return 0
+        }
+    }
+
+    /// The processes whose command line contains `text`.
+    package static func naming(_ text: String) -> [pid_t] {
+        self.parents().map(\.pid).filter { TextFile.read("/proc/\($0)/cmdline").contains(text) }
     }
 
     /// A figure of /proc/PID/status, such as `VmRSS` (kB) or `Threads`.
