@@ -135,7 +135,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "turnpike-drill",
-            dependencies: ["CRuntime", "Domain", "EmbeddedPostgres", "Postgres", "Runtime", "TestKit"],
+            dependencies: ["CRuntime", "Domain", "EmbeddedPostgres", "Faults", "Postgres", "Runtime", "TestKit"],
             path: "Tests/Drill",
             exclude: ["workers"],
             swiftSettings: house

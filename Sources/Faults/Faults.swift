@@ -10,6 +10,9 @@
 /// this is nothing.
 package enum Faults {
     #if FAULT_POINTS
+        /// What the environment may hold.
+        package static let variables = ["TURNPIKE_FAULT", "TURNPIKE_PLANT"]
+
         private static let plan = Locked(FaultPlan())
         static let planted = Locked<PlantedBug?>(nil)
         private static let log = Logger(threshold: .debug)
@@ -57,6 +60,9 @@ package enum Faults {
             }
         }
     #else
+        /// None, in a release build.
+        package static let variables: [String] = []
+
         /// Nothing, in a release build.
         @inlinable
         package static func prepare() throws {}

@@ -1,4 +1,5 @@
 import Domain
+import Faults
 import Foundation
 
 /// Where a setting's value is from.
@@ -78,7 +79,7 @@ struct SettingLayers: Sendable, Hashable {
             settings[setting.variable] = (setting, false)
             if setting.isSecret { settings[setting.variable + "_FILE"] = (setting, true) }
         }
-        let known = Set(settings.keys).union(Self.otherVariables)
+        let known = Set(settings.keys).union(Self.otherVariables).union(Faults.variables)
         for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("TURNPIKE_") {
             guard known.contains(name) else {
                 let suggestion = Suggestion.phrase(for: name, among: known.sorted())

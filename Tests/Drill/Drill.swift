@@ -26,7 +26,7 @@ struct Drill {
         case .run(let kinds):
             let name = kinds.count == 1 ? kinds[0].rawValue : "mix"
             let report = await self.perform(name, kinds, self.options.seed, on: server)
-            Console.say(Report.recoveries([report]))
+            Console.say(Report.recoveries([report]) + "\n" + Report.points([report]))
             return Self.isGreen(report, expecting: kinds.count == 1 ? kinds : [])
         case .all(let seeds):
             return try await self.runAll(seeds, on: server)
@@ -54,7 +54,12 @@ struct Drill {
             fired.formUnion(report.faults.filter { $0.value > 0 }.keys)
             reports.append(report)
         }
-        Console.say(Report.recoveries(reports))
+        let missing = seeds > 4 ? NemesisKind.mix.filter { !fired.contains($0) } : []
+        if !missing.isEmpty {
+            Console.say("RED: the mix never had \(missing.map(\.rawValue))")
+            isGreen = false
+        }
+        Console.say(Report.recoveries(reports) + "\n" + Report.points(reports))
         let turns = reports.reduce(0) { $0 + $1.turns }
         let faults = reports.reduce(0) { $0 + $1.faults.values.reduce(0, +) }
         let violations = reports.reduce(0) { $0 + $1.violations.count }

@@ -16,6 +16,7 @@ enum NemesisKind: String, Sendable, Hashable, CaseIterable {
     case slowPostgres = "slow-postgres"
     case offsetClock = "offset-clock"
     case rollingRestart = "rolling-restart"
+    case faultPoint = "fault-point"
 
     var help: String {
         switch self {
@@ -34,6 +35,7 @@ enum NemesisKind: String, Sendable, Hashable, CaseIterable {
         case .loseAnswers: "a write is committed and its answer lost with its connection"
         case .slowPostgres: "every round trip takes 200 ms longer"
         case .offsetClock: "a replica's wall clock is an hour off"
+        case .faultPoint: "a replica dies, stops, waits or fails at a named point of the program"
         case .rollingRestart: "SIGTERM of a replica, and another one in its place"
         }
     }

@@ -6,6 +6,7 @@ final class Recorder: Sendable {
         var faults: [NemesisKind: Int] = [:]
         var recoveries: [String: [Duration]] = [:]
         var violations: [Violation] = []
+        var points: [String: Int] = [:]
     }
 
     private let state = Locked(State())
@@ -19,6 +20,11 @@ final class Recorder: Sendable {
         self.state.withLock { $0.recoveries[what, default: []].append(duration) }
     }
 
+    /// A fault point did what was asked of it.
+    func reached(_ point: String) {
+        self.state.withLock { $0.points[point, default: 0] += 1 }
+    }
+
     func violated(_ check: String, _ message: String) {
         let violation = Violation(check: check, conversation: "", message: message)
         self.state.withLock { $0.violations.append(violation) }
@@ -26,6 +32,7 @@ final class Recorder: Sendable {
 
     var faults: [NemesisKind: Int] { self.state.withLock { $0.faults } }
     var recoveries: [String: [Duration]] { self.state.withLock { $0.recoveries } }
+    var points: [String: Int] { self.state.withLock { $0.points } }
     var violations: [Violation] { self.state.withLock { $0.violations } }
 }
 

@@ -17,6 +17,14 @@ enum Report {
         return "recovery times\n" + rows.joined(separator: "\n")
     }
 
+    /// The fault points that were reached.
+    static func points(_ reports: [RunReport]) -> String {
+        var all: [String: Int] = [:]
+        for report in reports { all.merge(report.points, uniquingKeysWith: +) }
+        return "fault points reached: "
+            + all.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    }
+
     /// The violations of a run, and the history of the first conversation that has one.
     static func violations(_ report: RunReport) -> String {
         var lines = report.violations.prefix(20).map { "  \($0)" }

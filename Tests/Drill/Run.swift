@@ -11,6 +11,8 @@ struct RunReport: Sendable {
     let completed: Int
     let faults: [NemesisKind: Int]
     let recoveries: [String: [Duration]]
+    /// Fault points that were reached, and how often.
+    let points: [String: Int]
     let violations: [Violation]
     let history: History
 }
@@ -40,6 +42,7 @@ struct Run {
                 completed: 0,
                 faults: [:],
                 recoveries: [:],
+                points: [:],
                 violations: [violation],
                 history: History()
             )
@@ -102,6 +105,7 @@ struct Run {
             completed: turns.count { $0.state == "completed" },
             faults: cluster.recorder.faults,
             recoveries: cluster.recorder.recoveries,
+            points: cluster.recorder.points,
             violations: violations,
             history: history
         )

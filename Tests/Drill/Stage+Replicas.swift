@@ -94,7 +94,9 @@ extension Stage {
         let place = self.cluster.places.filter { $0.agent == "list" }.randomElement(using: &self.random)
         let wish = TurnWish(milliseconds: 0, mutesWorker: true)
         let turn = try await self.probe(place?.name, "worker muted: its turn over", since: .now, wish: wish)
-        if turn.seen.contains(where: { $0.code == "worker_unresponsive" }) { self.recorder.fired(.muteWorker) }
+        if turn.seen.contains(where: { ["worker_exited", "worker_unresponsive"].contains($0.code) }) {
+            self.recorder.fired(.muteWorker)
+        }
     }
 
     /// A worker within a turn; nil when none is found for a while.

@@ -58,6 +58,7 @@ struct Stage {
         case .resetConnections: try await self.resetConnections(slot)
         case .offsetClock: try await self.offsetClock(slot)
         case .rollingRestart: try await self.restart(slot, replica)
+        case .faultPoint: try await self.reachPoint(slot)
         case .killWorker, .freezeWorker, .muteWorker, .restartPostgres, .slowPostgres, .loseAnswers: break
         }
     }

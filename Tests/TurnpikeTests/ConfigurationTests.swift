@@ -32,6 +32,12 @@ struct ConfigurationTests {
         return try #require(failure).message
     }
 
+    @Test("a test build may be told to fail by the environment")
+    func faults() throws {
+        let environment = ["TURNPIKE_FAULT": "settleCommitted:exit", "TURNPIKE_PLANT": "newestFirst"]
+        #expect(throws: Never.self) { try self.configuration(environment: environment) }
+    }
+
     @Test("flags win over the environment, the environment over the file, the file over the defaults")
     func order() throws {
         let file = #"{"pool_size": 2, "max_workers": 20, "label": "from-file"}"#
