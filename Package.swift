@@ -140,7 +140,7 @@ let package = Package(
             exclude: ["workers"],
             swiftSettings: house
         ),
-        tests("DrillTests", ["TestKit", "turnpike", "turnpike-drill"]),
+        tests("DrillTests", ["Faults", "TestKit", "turnpike", "turnpike-drill"]),
         tests("TidyTests", []),
     ]
 )

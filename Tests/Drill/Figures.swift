@@ -10,8 +10,8 @@ struct Figures {
 
     /// Whether all are within their bounds.
     func run() async throws -> Bool {
-        let crowd = try await self.crowd(conversations: 2_000)
-        let trees = try await self.trees(trials: 200)
+        let crowd = try await self.crowd(conversations: self.options.crowd)
+        let trees = try await self.trees(trials: self.options.trials)
         let rolling = try await self.rolling()
         return crowd && trees && rolling
     }
@@ -48,7 +48,7 @@ struct Figures {
         options.conversations = conversations
         options.organizations = 1
         options.replicas = 3
-        return try await self.with(options) { cluster in
+        return try await self.with(options, arguments: ["quiet"]) { cluster in
             let threads = BlockingPool(threads: 64)
             let places = cluster.places.map {
                 Place(org: $0.org, agent: "list", conversation: $0.name.flat, token: $0.token)

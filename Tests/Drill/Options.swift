@@ -21,6 +21,9 @@ struct Options: Sendable {
     var conversations = 24
     var clients = 3
     var plant: String?
+    /// Of the figures: conversations at once, and replicas killed for their process trees.
+    var crowd = 2_000
+    var trials = 200
     /// How long a client tries before it gives up: longer than any fault lasts.
     var patience: Duration = .seconds(60)
     /// Where the program under test is.
@@ -30,7 +33,8 @@ struct Options: Sendable {
 
     static let usage = """
         turnpike-drill [--nemesis NAME[,NAME…]|mix|all] [--seed N] [--seconds S] [--replicas N] [--conversations C]
-                       [--clients N] [--plant NAME] [--planted] [--figures] [--mixes N]
+                       [--clients N] [--plant NAME] [--planted] [--mixes N]
+                       [--figures [--crowd N] [--trials N]]
 
         Starts PostgreSQL, replicas and clients, makes things fail, and checks that every promise was kept. The exit
         code is 0 when all were kept, 1 when one was not or a fault never had its effect, 2 when the drill failed.
@@ -69,6 +73,8 @@ struct Options: Sendable {
         while let word = words.popFirst() {
             switch word {
             case "--figures": self.mode = .figures
+            case "--trials": self.trials = try Self.number(word, &words)
+            case "--crowd": self.crowd = try Self.number(word, &words)
             case "--planted": self.mode = .planted
             case "--nemesis":
                 let names = try Self.text(word, &words)

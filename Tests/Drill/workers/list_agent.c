@@ -4,7 +4,7 @@
 //
 // A prompt "ID MILLISECONDS mute" closes the output for good and goes on living.
 //
-// With the argument "daemon" it also starts, once, a process that forks twice and has a session of its own.
+// With the argument "quiet" it says nothing before its reply. With the argument "daemon" it also starts, once, a process that forks twice and has a session of its own.
 
 #include <poll.h>
 #include <stdio.h>
@@ -102,6 +102,7 @@ static void decode(struct text *out, const char *from) {
 }
 
 static struct text list;
+static int is_quiet;
 
 // Items are letters, digits and the like, so that only the newlines need an escape.
 static void add_escaped(struct text *out, const char *from, size_t length) {
@@ -177,7 +178,7 @@ static int talk(long milliseconds) {
     while ((rest = end - now()) > 0) {
         char *line = next_line(rest < 50 ? (int)rest : 50);
         if (line && is(member(line, "method"), "session/cancel")) return 1;
-        if (!line && rest > 50) chunk("~", 1);
+        if (!line && rest > 50 && !is_quiet) chunk("~", 1);
     }
     return 0;
 }
@@ -240,6 +241,7 @@ static void start_daemon(void) {
 
 int main(int count, char **arguments) {
     if (count > 1 && strcmp(arguments[1], "daemon") == 0) start_daemon();
+    if (count > 1 && strcmp(arguments[1], "quiet") == 0) is_quiet = 1;
     add_string(&input, "");
     add_string(&list, "");
     while (1) {
