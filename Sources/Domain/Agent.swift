@@ -24,6 +24,16 @@ package enum PermissionPolicy: String, Sendable, Hashable, Codable, CaseIterable
     case ask
 }
 
+/// What the usage is that a worker reports with its reply.
+package enum UsageMode: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Totals of the session as long as they only grow; the turn's own figures once they shrink.
+    case auto
+    /// Totals of the session; the turn's own figures are the difference.
+    case cumulative
+    /// The turn's own figures.
+    case perTurn = "per_turn"
+}
+
 /// A named worker configuration: the body of `PUT /v1/agents/{agent}`.
 package struct AgentConfiguration: Sendable, Hashable {
     /// How the worker is driven.
@@ -44,6 +54,10 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var retries = 0
     /// Workers of this agent that each replica keeps ready for conversations to come.
     package var warm = 0
+    /// How the usage that the worker reports is read.
+    package var usage: UsageMode = .auto
+    /// Tool servers that an `acp` agent is told to connect to.
+    package var mcpServers: [MCPServer] = []
     /// The bounds it works within.
     package var limits = AgentLimits()
 
@@ -81,6 +95,15 @@ package struct AgentConfiguration: Sendable, Hashable {
         }
         if !(0...100).contains(self.warm) { found.append(("warm", "must be from 0 to 100")) }
         if !(0...10).contains(self.retries) { found.append(("retries", "must be from 0 to 10")) }
+        for (index, server) in self.mcpServers.enumerated() {
+            found += server.problems.map { ("mcp_servers[\(index)].\($0.member)", $0.problem) }
+        }
+        if Set(self.mcpServers.map(\.name)).count < self.mcpServers.count {
+            found.append(("mcp_servers", "must not have two servers of one name"))
+        }
+        if self.driver == .command, !self.mcpServers.isEmpty {
+            found.append(("mcp_servers", "can be told to acp workers only"))
+        }
         return found + self.limits.problems
     }
 
@@ -130,6 +153,8 @@ package struct AgentLimits: Sendable, Hashable {
     package var snapshotBytes = 64 << 20
     /// Deltas between two bases.
     package var snapshotDeltas = 50
+    /// The transcript that a worker is told when it cannot get its state otherwise; 0 tells none.
+    package var seedBytes = 64 << 10
     /// With `limits` isolation: address space of the worker; nil for no bound.
     package var memoryBytes: Int?
     /// With `limits` isolation: open descriptors of the worker.
@@ -153,6 +178,7 @@ package struct AgentLimits: Sendable, Hashable {
             + check("output_bytes", self.outputBytes, 1_024...(256 << 20))
             + check("snapshot_bytes", self.snapshotBytes, 1_024...(512 << 20))
             + check("snapshot_deltas", self.snapshotDeltas, 0...10_000)
+            + check("seed_bytes", self.seedBytes, 0...(1 << 20))
             + check("memory_bytes", self.memoryBytes ?? (64 << 20), (16 << 20)...(1 << 42))
             + check("open_files", self.openFiles, 16...1_000_000)
     }

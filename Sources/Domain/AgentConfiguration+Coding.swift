@@ -2,8 +2,9 @@
 
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
-        case driver, command, environment, files, isolation, permissions, retries, warm, limits
+        case driver, command, environment, files, isolation, permissions, retries, warm, usage, limits
         case storeMode = "store_mode"
+        case mcpServers = "mcp_servers"
     }
 
     package init(from decoder: any Decoder) throws {
@@ -20,6 +21,8 @@ extension AgentConfiguration: Codable {
         self.permissions = try values.decodeIfPresent(PermissionPolicy.self, forKey: .permissions) ?? self.permissions
         self.retries = try values.decodeIfPresent(Int.self, forKey: .retries) ?? self.retries
         self.warm = try values.decodeIfPresent(Int.self, forKey: .warm) ?? self.warm
+        self.usage = try values.decodeIfPresent(UsageMode.self, forKey: .usage) ?? self.usage
+        self.mcpServers = try values.decodeIfPresent([MCPServer].self, forKey: .mcpServers) ?? []
         self.limits = try values.decodeIfPresent(AgentLimits.self, forKey: .limits) ?? self.limits
     }
 
@@ -34,6 +37,8 @@ extension AgentConfiguration: Codable {
         try values.encode(self.permissions, forKey: .permissions)
         try values.encode(self.retries, forKey: .retries)
         try values.encode(self.warm, forKey: .warm)
+        try values.encode(self.usage, forKey: .usage)
+        try values.encode(self.mcpServers, forKey: .mcpServers)
         try values.encode(self.limits, forKey: .limits)
     }
 }
@@ -51,6 +56,7 @@ extension AgentLimits: Codable {
         case outputBytes = "output_bytes"
         case snapshotBytes = "snapshot_bytes"
         case snapshotDeltas = "snapshot_deltas"
+        case seedBytes = "seed_bytes"
         case memoryBytes = "memory_bytes"
         case openFiles = "open_files"
     }
@@ -60,7 +66,8 @@ extension AgentLimits: Codable {
         (.progressSeconds, \.progressSeconds), (.idleSeconds, \.idleSeconds), (.approvalSeconds, \.approvalSeconds),
         (.graceSeconds, \.graceSeconds),
         (.lineBytes, \.lineBytes), (.outputBytes, \.outputBytes), (.snapshotBytes, \.snapshotBytes),
-        (.snapshotDeltas, \.snapshotDeltas), (.openFiles, \.openFiles),
+        (.snapshotDeltas, \.snapshotDeltas), (.seedBytes, \.seedBytes),
+        (.openFiles, \.openFiles),
     ]
 
     package init(from decoder: any Decoder) throws {

@@ -67,6 +67,7 @@ package enum FailureCode: String, Sendable, Hashable, CaseIterable {
     case retriesExhausted = "retries_exhausted"
     case agentNotConfigured = "agent_not_configured"
     case refused = "refused"
+    case inputUnsupported = "input_unsupported"
     case interrupted = "interrupted"
     case replicaLost = "replica_lost"
 
@@ -88,6 +89,7 @@ package enum FailureCode: String, Sendable, Hashable, CaseIterable {
         case .retriesExhausted: "Every allowed run of the turn failed."
         case .agentNotConfigured: "The agent does not exist or its configuration cannot run."
         case .refused: "The worker refused the request."
+        case .inputUnsupported: "The input has a part that the agent does not take; it was not sent."
         case .interrupted: "A newer turn interrupted this one."
         case .replicaLost: "The replica that ran the worker died."
         }
@@ -111,6 +113,7 @@ package enum FailureCode: String, Sendable, Hashable, CaseIterable {
         case .retriesExhausted: "Look at the last error in the message."
         case .agentNotConfigured: "Configure the agent with `turnpike agent put` or PUT /v1/agents/{agent}."
         case .refused: "Rephrase the request."
+        case .inputUnsupported: "Leave the part out, or use an agent that takes it; look at the message."
         case .interrupted: "Nothing: the newer turn has been accepted."
         case .replicaLost: "Send the turn again; another replica has taken over."
         }

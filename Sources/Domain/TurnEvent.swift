@@ -2,6 +2,8 @@
 package enum TurnEvent: Sendable, Hashable {
     case queued
     case started(attempt: Int)
+    /// What a fresh worker knows of the turns before; only where there were any.
+    case context(ContextReport)
     case delta(text: String)
     case thought(text: String)
     case tool(ToolActivity)
@@ -18,6 +20,7 @@ package enum TurnEvent: Sendable, Hashable {
         switch self {
         case .queued: "turn.queued"
         case .started: "turn.started"
+        case .context: "context"
         case .delta: "delta"
         case .thought: "thought"
         case .tool: "tool"
@@ -37,6 +40,7 @@ package enum TurnEvent: Sendable, Hashable {
         switch self {
         case .queued: [:]
         case .started(let attempt): ["attempt": .integer(Int64(attempt))]
+        case .context(let report): report.json
         case .delta(let text), .thought(let text): ["text": .string(text)]
         case .tool(let tool): tool.json
         case .plan(let plan): ["entries": plan]

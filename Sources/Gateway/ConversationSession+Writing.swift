@@ -103,6 +103,26 @@ extension ConversationSession {
         }
     }
 
+    /// What was said before `turn`, for a worker that cannot get its state otherwise: nil within when nothing was, or the
+    /// worker has nothing to remember. Nil when the session is over, as with `hydrate`.
+    func transcript(before turn: ArmedTurn, after chain: SnapshotChain, head: Int64) async -> Transcript?? {
+        guard self.agent.driver == .acp, self.key != nil, turn.run != nil, turn.seq > 1 else { return .some(nil) }
+        let seedBytes = self.agent.limits.seedBytes
+        guard chain.links.isEmpty, seedBytes > 0 else { return .some(.withheld) }
+        let read = await self.persistently("transcript") { () -> Transcript? in
+            try await self.tools.store.transcript(self.number, before: turn.seq, maximumBytes: seedBytes)
+        } resolve: {
+            nil
+        }
+        switch read {
+        case .done(let transcript): return .some(transcript)
+        case .fenced: return nil
+        case .refused(let message):
+            await self.fail(turn, .snapshotFailed, "what was said before cannot be read: \(message)", head: head)
+            return nil
+        }
+    }
+
     /// Notes the worker's process for people, beside the first turn and once: nothing depends on it. A `command` worker
     /// has a process only within a turn, so none is noted.
     func note(pid: Int32) async {

@@ -62,14 +62,14 @@ final class ConversationSession: Sendable {
         self.note(running: first)
         let readsSnapshots = permit.mayWriteSnapshots
         let chain = readsSnapshots ? await self.hydrate(for: first, head: head) : SnapshotChain.empty
-        guard let chain else {
+        guard let chain, let transcript = await self.transcript(before: first, after: chain, head: head) else {
             place.release()
             return await self.leave(permit.surrender(), .finished)
         }
         // An agent may have kept snapshots before its store mode was changed; a settlement compares the head they left.
         let isWhole = readsSnapshots && !PlantedBug.hydrateBeforeBump.isPlanted
         var shape = isWhole ? chain.shape : .untouched(head: head)
-        switch await self.tools.workers.start(permit, self.order(chain), in: place) {
+        switch await self.tools.workers.start(permit, self.order(chain, transcript), in: place) {
         case .failed(let error, let lease):
             await self.fail(first, .workerStartFailed, error.message, head: head)
             await self.leave(lease, .finished)
@@ -188,7 +188,7 @@ final class ConversationSession: Sendable {
 
     // MARK: - Values
 
-    private func order(_ chain: SnapshotChain) -> WorkerOrder {
+    private func order(_ chain: SnapshotChain, _ transcript: Transcript?) -> WorkerOrder {
         WorkerOrder(
             org: self.claim.org,
             agent: self.claim.agent,
@@ -198,6 +198,7 @@ final class ConversationSession: Sendable {
             deployment: self.deployment,
             epoch: self.fence.epoch,
             chain: chain,
+            transcript: transcript,
             workspace: self.workspace
         )
     }

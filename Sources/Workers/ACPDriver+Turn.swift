@@ -6,62 +6,81 @@ extension ACPDriver {
     /// `session/update`. What belongs to no open prompt (a replay, a banner before the first prompt, chatter after the
     /// last) is no part of any turn, and unknown kinds are for clients that know more.
     mutating func updated(_ params: JSONValue, bytes: Int) -> [DriverAction] {
-        guard case .prompting = self.phase, params["sessionId"]?.text == self.session else { return [] }
-        guard let update = params["update"], let kind = update["sessionUpdate"]?.text else { return [] }
+        guard params["sessionId"]?.text == self.openSession, let update = params["update"],
+            let kind = update["sessionUpdate"]?.text
+        else { return [] }
+        if kind == "usage_update", case .object(var members) = update {
+            members["sessionUpdate"] = nil
+            // Looked at between prompts, too: the next turn's share begins where this report ends.
+            let usage = self.meter.progress(.object(members))
+            return self.isPrompting ? [.counted(bytes), .event(.usage(usage))] : []
+        }
+        guard self.isPrompting else { return [] }
         switch kind {
         case "agent_message_chunk":
-            guard let text = update["content"]?["text"]?.text, !text.isEmpty else { return [] }
-            return [.event(.delta(text: text))]
+            guard let text = update["content"]?["text"]?.text else {
+                return [.counted(bytes), .odd(.contentDropped)]
+            }
+            return text.isEmpty ? [] : [.event(.delta(text: text))]
         case "agent_thought_chunk":
             guard let text = update["content"]?["text"]?.text, !text.isEmpty else { return [] }
             return [.event(.thought(text: text))]
         case "tool_call", "tool_call_update":
-            guard let tool = self.merge(update) else { return [] }
-            return [.counted(bytes), .event(.tool(tool))]
+            guard let id = update["toolCallId"]?.text else { return [] }
+            let tool = self.tools[id, default: Tool(id: id)].updated(update)
+            self.tools[id] = tool
+            return [.counted(bytes), .event(.tool(tool.activity))]
         case "plan":
             return [.counted(bytes), .event(.plan(update["entries"] ?? []))]
-        case "usage_update":
-            guard case .object(var members) = update else { return [] }
-            members["sessionUpdate"] = nil
-            return [.counted(bytes), .event(.usage(.object(members)))]
         default:
             return []
         }
     }
 
-    /// The tool as it stands after `update`; nil without an id.
-    private mutating func merge(_ update: JSONValue) -> ToolActivity? {
-        guard let id = update["toolCallId"]?.text else { return nil }
-        var tool = self.tools[id] ?? ToolActivity(id: id, name: "tool", status: "pending")
-        Self.apply(update, to: &tool)
-        self.tools[id] = tool
-        return tool
+    private var isPrompting: Bool {
+        if case .prompting = self.phase { true } else { false }
     }
 
-    private static func apply(_ update: JSONValue, to tool: inout ToolActivity) {
-        if let name = update["title"]?.text ?? (tool.name == "tool" ? update["kind"]?.text : nil) { tool.name = name }
-        if let status = update["status"]?.text { tool.status = status }
-        if let input = update["rawInput"], input != .null { tool.input = input }
-        if let output = update["rawOutput"], output != .null {
-            tool.output = output
-        } else if let content = update["content"], content != .null, content != [] {
-            tool.output = content
+    /// A tool as its updates leave it: each names only what changed.
+    struct Tool: Sendable, Hashable {
+        private(set) var activity: ToolActivity
+        /// It has given raw output, which says more than what it shows.
+        private var hasRawOutput = false
+
+        init(id: String) {
+            self.activity = ToolActivity(id: id, name: "tool", status: "pending")
+        }
+
+        func updated(_ update: JSONValue) -> Tool {
+            var tool = self
+            let isNamed = self.activity.name != "tool"
+            if let name = update["title"]?.text ?? (isNamed ? nil : update["kind"]?.text), !name.isEmpty {
+                tool.activity.name = name
+            }
+            if let status = update["status"]?.text { tool.activity.status = status }
+            if let input = update["rawInput"], input != .null { tool.activity.input = input }
+            if let output = update["rawOutput"], output != .null {
+                tool.activity.output = output
+                tool.hasRawOutput = true
+            } else if !tool.hasRawOutput, let content = update["content"], content != .null {
+                tool.activity.output = content == [] ? Optional.none : content
+            }
+            return tool
         }
     }
 
     /// A request of the agent. Every one is answered: an agent that waits for an answer waits for ever.
-    mutating func requested(_ method: String, _ id: RequestID, _ params: JSONValue) -> [DriverAction] {
+    mutating func requested(_ method: String, _ id: RequestID, _ params: JSONValue, bytes: Int) -> [DriverAction] {
         guard method == "session/request_permission" else {
-            let error: JSONValue = ["code": -32601, "message": .string("method not found: \(method.prefix(200))")]
-            return [.odd(.unknownRequest), self.send(["id": id.json, "error": error])]
+            return [.odd(.unknownRequest), self.refuse(id, -32601, "method not found: \(method.prefix(200))")]
         }
-        guard case .prompting = self.phase, params["sessionId"]?.text == self.session else {
-            return [self.cancelled(id)]
-        }
+        guard case .prompting(_, let prompt) = self.phase, !prompt.isCancelled,
+            params["sessionId"]?.text == self.openSession, self.waiting.count < Self.maximumQuestions
+        else { return [self.cancelled(id)] }
         let question = JSONWriter.text(id.json)
+        guard id.isProper else { return [self.refuse(id, -32600, "the id of a request is a number or a short string")] }
         guard self.waiting[question] == nil else {
-            let error: JSONValue = ["code": -32600, "message": "a request with this id is waiting for its answer"]
-            return [self.send(["id": id.json, "error": error])]
+            return [self.refuse(id, -32600, "a request with this id is waiting for its answer")]
         }
         let options = (params["options"]?.elements ?? []).compactMap { option -> PermissionOption? in
             guard let id = option["optionId"]?.text else { return nil }
@@ -71,10 +90,10 @@ extension ACPDriver {
         let call = params["toolCall"] ?? [:]
         let toolID = call["toolCallId"]?.text ?? question
         // Some agents ask about an id that no tool has; the question stands by itself then.
-        var tool = self.tools[toolID] ?? ToolActivity(id: toolID, name: "tool", status: "pending")
-        Self.apply(call, to: &tool)
+        let tool = (self.tools[toolID] ?? Tool(id: toolID)).updated(call)
         self.waiting[question] = Waiting(id: id, options: options)
-        return [.ask(PermissionQuestion(id: question, tool: tool, options: options))]
+        let asked = PermissionQuestion(id: question, tool: tool.activity, options: options)
+        return [.counted(bytes), .ask(asked)]
     }
 
     /// The result of `session/prompt`: the turn is over.
@@ -82,7 +101,9 @@ extension ACPDriver {
         guard let stopReason = result["stopReason"]?.text else {
             return [.failed(.protocolError, "the worker ended the turn without a stop reason", sure: false)]
         }
-        let usage = result["usage"].flatMap { $0 == .null ? nil : $0 }
+        // What a refused prompt said is in no later one, the seed included.
+        if stopReason != "refusal" { self.seed = nil }
+        let usage = result["usage"].flatMap { $0 == .null ? nil : self.meter.turn($0) }
         let offered = result["_meta"]?["turnpike"]?["snapshot"].flatMap { $0 == .null ? nil : $0 }
         guard wants != nil else {
             let stop = DriverStop(stopReason: stopReason, usage: usage, snapshot: .none)

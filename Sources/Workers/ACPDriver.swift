@@ -6,55 +6,35 @@ import Domain
 /// Turnpike's additions travel in `_meta.turnpike`, which the protocol reserves for such things, and each is optional
 /// for an agent: state in with `session/new`, a snapshot out with the result of `session/prompt`.
 struct ACPDriver: WorkerDriver {
-    /// What an agent does not need to be asked for.
+    /// What holds whatever conversation the worker gets.
     struct Setup: Sendable {
-        /// Absolute; the session's working directory.
-        let directory: String
-        /// The state to start from; forgotten once the agent has been told, because it may be large.
-        var chain: [Snapshot]
         /// The implementation name and version that the agent is told.
         let client: String
         let clientVersion: String
         let lineBytes: Int
         let snapshotBytes: Int
-        /// Whether it stops before the session, which is opened by `bind`: the worker has no conversation yet.
-        var isSpare = false
-    }
-
-    /// The id of a request: each side has a table of its own, and both may begin at 0.
-    enum RequestID: Hashable, Sendable {
-        case number(Int64)
-        case string(String)
-
-        init?(_ value: JSONValue?) {
-            switch value {
-            case .integer(let number): self = .number(number)
-            case .string(let text): self = .string(text)
-            default: return nil
-            }
-        }
-
-        var json: JSONValue {
-            switch self {
-            case .number(let number): .integer(number)
-            case .string(let text): .string(text)
-            }
-        }
+        let usage: UsageMode
     }
 
     enum Phase: Sendable {
         /// `initialize` is on its way.
         case initializing(RequestID)
-        /// Initialized, and waiting for a conversation.
-        case spare
-        /// `session/new` is on its way.
-        case openingSession(RequestID)
+        /// Initialized, and without a conversation.
+        case unassigned
+        /// The request that opens the session is on its way.
+        case openingSession(RequestID, Opening)
         /// Between two prompts.
         case idle
         /// A prompt is open.
-        case prompting(RequestID, wants: Snapshot.Kind?)
+        case prompting(RequestID, OpenPrompt)
         /// Nothing the agent says matters any more.
         case broken
+    }
+
+    struct OpenPrompt: Sendable {
+        let wants: Snapshot.Kind?
+        /// The turn is no longer wanted.
+        var isCancelled = false
     }
 
     /// A question of the agent that has no answer yet.
@@ -66,26 +46,43 @@ struct ACPDriver: WorkerDriver {
     /// So many lines in a row that are no messages are put down to a banner or a stray print; more are a program that
     /// does not speak the protocol.
     static let toleratedNoise = 10
+    /// So many questions may wait at once; an agent that asks more is answered for.
+    static let maximumQuestions = 100
 
-    private(set) var setup: Setup
+    let setup: Setup
     var phase = Phase.broken
-    var session: String?
+    var abilities = AgentAbilities()
+    /// The conversation, until its session is open; it may hold a large state.
+    var assignment: DriverAssignment?
+    /// Ways to open the session that have not been tried.
+    var openings: [Opening] = []
+    var isRecalling = false
+    var openSession: String?
+    var context = WorkerContext.new
+    /// What the agent has to be told with a prompt before it knows all; dropped once it has taken it.
+    var seed: String?
+    /// What the log has to say about the worker's context with its first turn.
+    var contextReport: ContextReport?
     private var nextID: Int64 = 1
-    private(set) var handsOverSnapshots = false
-    private var introduction: JSONValue = [:]
-    private(set) var report: AgentReport?
+    var introduction: JSONValue = [:]
+    var report: AgentReport?
     private var noiseInRow = 0
     /// Whether a delta would have something to stand on.
-    var hasBase: Bool
+    var hasBase = false
+    var meter: UsageMeter
     /// By the id under which the gateway knows the question.
     var waiting: [String: Waiting] = [:]
     /// The turn's tools by their id, since an update names only what changed.
-    var tools: [String: ToolActivity] = [:]
+    var tools: [String: Tool] = [:]
 
     init(setup: Setup) {
         self.setup = setup
-        self.hasBase = !setup.chain.isEmpty
+        self.meter = UsageMeter(mode: setup.usage)
     }
+
+    var handsOverSnapshots: Bool { self.abilities.handsOverSnapshots }
+
+    var session: String? { self.seed == nil ? self.openSession : nil }
 
     // MARK: What the gateway wants
 
@@ -96,23 +93,29 @@ struct ACPDriver: WorkerDriver {
                 "protocolVersion": 1,
                 "clientCapabilities": [
                     "fs": ["readTextFile": false, "writeTextFile": false], "terminal": false,
-                    "_meta": ["turnpike": ["version": 1, "blob": true]],
+                    "_meta": ["turnpike": Self.extensions],
                 ],
                 "clientInfo": [
                     "name": .string(self.setup.client), "title": .string(self.setup.client),
                     "version": .string(self.setup.clientVersion),
                 ],
-                "_meta": ["turnpike": ["version": 1, "blob": true]],
+                "_meta": ["turnpike": Self.extensions],
             ]
         )
         self.phase = .initializing(id)
         return [action]
     }
 
+    /// Turnpike's additions to the protocol that this side knows.
+    private static let extensions: JSONValue = ["version": 1, "blob": true, "turn": true]
+
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction] {
-        guard case .idle = self.phase, let session = self.session else {
+        guard case .idle = self.phase, let session = self.openSession else {
             return [.failed(.protocolError, "the worker is not ready for a prompt", sure: false)]
         }
+        var parts = prompt.turn.input.parts
+        if let problem = self.abilities.problem(with: parts) { return [.declined(.inputUnsupported, problem)] }
+        if let seed = self.seed { parts.insert(["type": "text", "text": .string(seed)], at: 0) }
         let wants = self.handsOverSnapshots ? prompt.wants : nil
         var context: [String: JSONValue] = [
             "turn": .string(prompt.turn.id.text), "epoch": .integer(prompt.epoch),
@@ -121,14 +124,13 @@ struct ACPDriver: WorkerDriver {
         if let wants { context["wants"] = .string(wants.rawValue) }
         let (id, action) = self.request(
             "session/prompt",
-            [
-                "sessionId": .string(session), "prompt": .array(prompt.turn.input.parts),
-                "_meta": ["turnpike": .object(context)],
-            ]
+            ["sessionId": .string(session), "prompt": .array(parts), "_meta": ["turnpike": .object(context)]]
         )
         self.tools = [:]
-        self.phase = .prompting(id, wants: wants)
-        return [action]
+        self.meter.begin()
+        self.phase = .prompting(id, OpenPrompt(wants: wants))
+        defer { self.contextReport = nil }
+        return (self.contextReport.map { [.event(.context($0))] } ?? []) + [action]
     }
 
     mutating func answered(_ question: String, _ answer: PermissionAnswer) -> [DriverAction] {
@@ -141,7 +143,9 @@ struct ACPDriver: WorkerDriver {
 
     /// Answers every waiting question first: several agents do not look at the notification before they have it.
     mutating func cancel() -> [DriverAction] {
-        guard case .prompting = self.phase, let session = self.session else { return [] }
+        guard case .prompting(let id, var prompt) = self.phase, let session = self.openSession else { return [] }
+        prompt.isCancelled = true
+        self.phase = .prompting(id, prompt)
         return self.dismissQuestions()
             + [self.send(["method": "session/cancel", "params": ["sessionId": .string(session)]])]
     }
@@ -160,14 +164,15 @@ struct ACPDriver: WorkerDriver {
         guard let message = try? JSONReader.read(output), case .object(let members) = message else {
             return self.noise()
         }
-        let id = RequestID(members["id"])
         if output.count > self.setup.lineBytes, output.count - Self.snapshotSize(members) > self.setup.lineBytes {
             return self.fail(.outputLimit, "the worker wrote a line of \(output.count) bytes")
         }
+        // An id that is null, or no id at all by the protocol, is still one that an agent waits for.
+        let id = members["id"].map(RequestID.init)
         switch (members["method"]?.text, id) {
         case (let method?, let id?):
             self.noiseInRow = 0
-            return self.requested(method, id, members["params"] ?? [:])
+            return self.requested(method, id, members["params"] ?? [:], bytes: output.count)
         case (let method?, nil):
             self.noiseInRow = 0
             guard method == "session/update" else { return [] }
@@ -191,7 +196,7 @@ struct ACPDriver: WorkerDriver {
 
     mutating func fail(_ code: FailureCode, _ message: String) -> [DriverAction] {
         switch self.phase {
-        case .initializing, .spare, .openingSession:
+        case .initializing, .unassigned, .openingSession:
             self.phase = .broken
             return [.unready(message)]
         case .idle, .prompting, .broken:
@@ -202,84 +207,30 @@ struct ACPDriver: WorkerDriver {
 
     private mutating func responded(_ id: RequestID, result: JSONValue?, error: JSONValue?) -> [DriverAction] {
         switch self.phase {
-        case .initializing(id):
+        case .initializing(let own) where id.answers(own):
             guard let result, error == nil else { return self.refusedToStart("initialize", error) }
             return self.initialized(result)
-        case .openingSession(id):
-            guard let result, error == nil else { return self.refusedToStart("session/new", error) }
-            guard let session = result["sessionId"]?.text else {
-                return self.fail(.protocolError, "the worker opened a session without a sessionId")
-            }
-            self.session = session
-            self.report = AgentReport(initialize: self.introduction, session: result)
-            self.phase = .idle
-            return [.ready]
-        case .prompting(id, let wants):
+        case .openingSession(let own, let opening) where id.answers(own):
+            guard let result, error == nil else { return self.refused(opening, error ?? .null) }
+            return self.opened(opening, result)
+        case .prompting(let own, let prompt) where id.answers(own):
             self.phase = .idle
             let dismissed = self.dismissQuestions()
             if let error { return dismissed + [.failed(.protocolError, Self.describe(error), sure: true)] }
-            return dismissed + self.prompted(result ?? .null, wants: wants)
+            return dismissed + self.prompted(result ?? .null, wants: prompt.wants)
         default:
             return [.odd(.unknownResponse)]
         }
     }
 
-    /// -32000 is the protocol's "authentication required".
-    private mutating func refusedToStart(_ method: String, _ error: JSONValue?) -> [DriverAction] {
-        let description = Self.describe(error ?? .null)
-        guard error?["code"]?.integer == -32000 else {
-            return self.fail(.protocolError, "the worker refused \(method): \(description)")
-        }
-        return self.fail(.protocolError, "the worker needs authentication (-32000) for \(method): \(description)")
-    }
-
-    private mutating func initialized(_ result: JSONValue) -> [DriverAction] {
-        guard let version = result["protocolVersion"] else {
-            return self.fail(.protocolError, "the worker named no protocol version")
-        }
-        guard version == 1 else {
-            let named = JSONWriter.text(version)
-            return self.fail(.protocolError, "the worker speaks protocol version \(named); only 1 is supported")
-        }
-        self.introduction = result
-        self.handsOverSnapshots =
-            result["agentCapabilities"]?["_meta"]?["turnpike"]?["blob"] == true
-            || result["_meta"]?["turnpike"]?["blob"] == true
-        guard !self.setup.isSpare else {
-            self.phase = .spare
-            return [.ready]
-        }
-        return self.openSession()
-    }
-
-    mutating func bind() -> [DriverAction] {
-        guard case .spare = self.phase else { return [.unready("the worker is not ready for a conversation")] }
-        return self.openSession()
-    }
-
-    private mutating func openSession() -> [DriverAction] {
-        var params: [String: JSONValue] = ["cwd": .string(self.setup.directory), "mcpServers": []]
-        if let first = self.setup.chain.first {
-            guard self.handsOverSnapshots else {
-                return self.fail(.snapshotFailed, "the conversation has a snapshot, but the worker cannot take one")
-            }
-            let deltas = self.setup.chain.dropFirst().map { JSONValue.string(Base64.encode($0.body)) }
-            params["_meta"] = [
-                "turnpike": ["snapshot": ["base": .string(Base64.encode(first.body)), "deltas": .array(deltas)]]
-            ]
-            self.setup.chain = []
-        }
-        let (id, action) = self.request("session/new", .object(params))
-        self.phase = .openingSession(id)
-        return [action]
-    }
-
     // MARK: Messages
 
-    private mutating func request(_ method: String, _ params: JSONValue) -> (RequestID, DriverAction) {
+    mutating func request(_ method: String, _ params: JSONValue) -> (RequestID, DriverAction) {
         let id = self.nextID
         self.nextID += 1
-        return (.number(id), self.send(["id": .integer(id), "method": .string(method), "params": params]))
+        return (
+            RequestID(.integer(id)), self.send(["id": .integer(id), "method": .string(method), "params": params])
+        )
     }
 
     func send(_ message: [String: JSONValue]) -> DriverAction {
@@ -288,6 +239,10 @@ struct ACPDriver: WorkerDriver {
 
     func respond(_ id: RequestID, _ result: JSONValue) -> DriverAction {
         self.send(["id": id.json, "result": result])
+    }
+
+    func refuse(_ id: RequestID, _ code: Int64, _ message: String) -> DriverAction {
+        self.send(["id": id.json, "error": ["code": .integer(code), "message": .string(message)]])
     }
 
     func cancelled(_ id: RequestID) -> DriverAction {
@@ -300,10 +255,39 @@ struct ACPDriver: WorkerDriver {
     }
 
     /// A JSON-RPC error as one sentence: message, data and code.
-    private static func describe(_ error: JSONValue) -> String {
+    static func describe(_ error: JSONValue) -> String {
         let message = error["message"]?.text ?? "an error without a message"
         let code = error["code"]?.integer.map { " (code \($0))" } ?? ""
         let data = error["data"].map { $0 == .null ? "" : ": \(JSONWriter.text($0))" } ?? ""
         return String((message + data).prefix(2_000)) + code
+    }
+}
+
+/// The id of a request: each side has a table of its own, and both may begin at 0. Ids are numbers or strings; whatever
+/// else an agent makes one goes back to it as it came.
+struct RequestID: Hashable, Sendable {
+    let json: JSONValue
+
+    init(_ json: JSONValue) {
+        self.json = json
+    }
+
+    /// Whether a question may have it: the gateway keeps it while the question waits.
+    var isProper: Bool {
+        switch self.json {
+        case .integer: true
+        case .string(let id): id.utf8.count <= 256
+        default: false
+        }
+    }
+
+    /// Whether it is the id of our request `own`, in the agent's spelling: some turn numbers into strings or fractions.
+    func answers(_ own: RequestID) -> Bool {
+        switch (own.json, self.json) {
+        case (.integer(let own), .integer(let id)): own == id
+        case (.integer(let own), .number(let id)): Double(own) == id
+        case (.integer(let own), .string(let id)): String(own) == id
+        default: false
+        }
     }
 }

@@ -5,13 +5,16 @@ import Domain
 struct CommandDriver: WorkerDriver {
     let handsOverSnapshots = false
     let report: AgentReport? = nil
+    let session: String? = nil
+    let isRecalling = false
+    let context = WorkerContext.new
     private var decoder = UTF8StreamDecoder()
 
     init() {}
 
     mutating func opened() -> [DriverAction] { [.ready] }
 
-    mutating func bind() -> [DriverAction] { [.ready] }
+    mutating func assigned(_ assignment: DriverAssignment) -> [DriverAction] { [.ready] }
 
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction] {
         self.decoder = UTF8StreamDecoder()

@@ -34,7 +34,7 @@ struct TurnRecord: Sendable {
             return self.count(text.utf8.count)
         case .usage(let usage):
             self.usage = usage
-        case .queued, .started, .tool, .plan, .approvalRequested, .approvalResolved, .retried, .ended:
+        case .queued, .started, .context, .tool, .plan, .approvalRequested, .approvalResolved, .retried, .ended:
             break
         }
         return true
@@ -78,6 +78,12 @@ struct TurnRecord: Sendable {
             snapshot: nil,
             isSure: isSure && !self.keepsSnapshots
         )
+    }
+
+    /// The ending of a turn that the worker has not heard of.
+    func declined(_ code: FailureCode, _ message: String) -> Ending {
+        let outcome = self.isCancelled ? Outcome.cancelled(partial: "") : .failed(code, message: message, partial: "")
+        return Ending(outcome: outcome, snapshot: nil, isSure: true)
     }
 
     private func cancelled(isSure: Bool) -> Ending {

@@ -7,9 +7,10 @@ extension Worker {
     /// Gives a spare to the conversation of `order`, and with it the permit, without which it performs nothing. When
     /// the worker refuses or is gone, the permit comes back and the worker is still to be ended.
     func bind(_ permit: consuming SpawnPermit, to order: WorkerOrder) async -> BindResult {
+        let assignment = self.assignment(order, recalled: nil)
         self.advance { state, effects in
             guard state.lifecycle.state == .spare else { return effects.taken = .failure(Self.goneSpare) }
-            state.carry(state.driver.bind(), &effects)
+            state.carry(state.driver.assigned(assignment), &effects)
         }
         let timer = Task {
             // Awaited by nobody: cancelled a few lines below, and harmless when it comes too late.
@@ -32,6 +33,7 @@ extension Worker {
         }
         guard isBound else { return .refused(Self.goneSpare, permit) }
         await self.permit.keep(permit)
+        self.reportContext()
         return .bound
     }
 

@@ -12,22 +12,33 @@ extension Worker {
 
     /// Makes the workspace and starts what has to run before the first turn. Returns when the worker is ready, and
     /// bound unless it is a spare.
-    func open() async throws(WorkerError) {
+    /// A spare has no order yet.
+    func open(_ order: WorkerOrder?) async throws(WorkerError) {
         let limits = self.order.configuration.limits
-        try await self.makeWorkspace()
+        let recalled = try await self.makeWorkspace()
         if self.hasProcessPerTurn {
             _ = try self.command(for: nil)
             self.advance { state, effects in state.carry(state.driver.opened(), &effects) }
         } else {
             try await self.spawn(self.command(for: nil))
-            self.advance { state, effects in state.carry(state.driver.opened(), &effects) }
+            self.advance { state, effects in
+                state.carry(state.driver.opened(), &effects)
+                guard let order else { return }
+                state.carry(state.driver.assigned(self.assignment(order, recalled: recalled)), &effects)
+            }
             let timer = Task {
                 // Awaited by nobody: cancelled a few lines below, and harmless when it comes too late.
                 do { try await Task.sleep(for: .seconds(limits.startSeconds)) } catch { return }
                 self.startIsOverdue()
             }
             defer { timer.cancel() }
-            try await self.started.value().get()
+            do {
+                try await self.started.value().get()
+            } catch {
+                await self.forgetSession()
+                throw error
+            }
+            if order != nil { self.reportContext() }
         }
         let isThere = self.state.withLock { state in
             guard state.lifecycle.state == .spare else { return false }
@@ -49,12 +60,14 @@ extension Worker {
         }
     }
 
-    private func makeWorkspace() async throws(WorkerError) {
+    /// Returns the agent's session that served the conversation last, where one is known.
+    private func makeWorkspace() async throws(WorkerError) -> AgentSession? {
         do {
-            try await self.tools.blocking.run {
+            return try await self.tools.blocking.run {
                 [workspace, root = self.tools.root, files = self.order.configuration.files] in
                 try workspace.create(below: root)
                 try workspace.seed(files, below: root)
+                return try workspace.agentSession(below: root)
             }
         } catch {
             let message = "the worker's workspace cannot be made: \(error)"

@@ -52,6 +52,7 @@ extension Worker {
         var questions: Set<String> = []
         var lastActivity = ContinuousClock.now
         var wasKilled = false
+        var hasKeptSession = false
         var exit: WorkerExit?
         var observers: [@Sendable (WorkerExit) -> Void] = []
 
@@ -83,6 +84,8 @@ extension Worker {
                     self.signal(.question(question), &effects)
                 case .idle(let stop):
                     if let turn = self.turn { self.finish(turn.ending(stop), &effects) }
+                case .declined(let code, let message):
+                    if let turn = self.turn { self.finish(turn.declined(code, message), &effects) }
                 case .failed(let code, let message, let sure):
                     if let turn = self.turn { self.finish(turn.failure(code, message, isSure: sure), &effects) }
                 case .broken(let code, let message): self.apply(.killRequested, failing: (code, message), &effects)

@@ -33,6 +33,7 @@ extension Worker {
             self.abandon()
         }
         if self.hasProcessPerTurn { await self.state.withLock { $0.attendant }?.value }
+        await self.keepSession()
         return TurnResult(outcome: ending.outcome, snapshot: ending.snapshot, workerIsUsable: self.isUsable)
     }
 

@@ -76,7 +76,7 @@ package final class Worker: Sendable {
         self.tools = tools.logging([
             "deployment": .text(order.deployment.text), "agent": .text(order.agent.text),
         ])
-        let setup = Self.setup(order.configuration, self.workspace, order.instance, chain: order.chain.links)
+        let setup = Self.setup(order.configuration, order.instance)
         self.state = Locked(State(driver: Self.driver(order.configuration, setup), binding: binding))
     }
 
@@ -87,8 +87,7 @@ package final class Worker: Sendable {
         self.place = place
         self.workspace = Workspace(root: tools.root, spare: order.workspace)
         self.tools = tools.logging(["workspace": .text(order.workspace.text), "agent": .text(order.agent.text)])
-        var setup = Self.setup(order.configuration, self.workspace, order.instance, chain: [])
-        setup.isSpare = true
+        let setup = Self.setup(order.configuration, order.instance)
         self.state = Locked(State(driver: Self.driver(order.configuration, setup), binding: nil))
     }
 
@@ -99,19 +98,13 @@ package final class Worker: Sendable {
         }
     }
 
-    private static func setup(
-        _ configuration: AgentConfiguration,
-        _ workspace: Workspace,
-        _ instance: String,
-        chain: [Snapshot]
-    ) -> ACPDriver.Setup {
+    private static func setup(_ configuration: AgentConfiguration, _ instance: String) -> ACPDriver.Setup {
         ACPDriver.Setup(
-            directory: workspace.work,
-            chain: chain,
             client: instance,
             clientVersion: "1",
             lineBytes: configuration.limits.lineBytes,
-            snapshotBytes: configuration.limits.snapshotBytes
+            snapshotBytes: configuration.limits.snapshotBytes,
+            usage: configuration.usage
         )
     }
 

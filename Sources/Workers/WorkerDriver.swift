@@ -12,14 +12,24 @@ protocol WorkerDriver: Sendable {
     /// What the worker said of itself while it started; nil when its protocol has no word for that.
     var report: AgentReport? { get }
 
+    /// The agent's own session that the worker serves its conversation in, once it knows all that it has to: a later
+    /// worker may open it again. Nil without one.
+    var session: String? { get }
+
+    /// Whether the worker is opening an earlier session: if it ends over that, the session is not to be tried again.
+    var isRecalling: Bool { get }
+
+    /// How the worker came by what was said before it started; final once it is ready.
+    var context: WorkerContext { get }
+
     /// The process runs.
     mutating func opened() -> [DriverAction]
 
+    /// The worker has its conversation, from now on and once. One that was ready without gets ready again.
+    mutating func assigned(_ assignment: DriverAssignment) -> [DriverAction]
+
     /// The process wrote one line, without its newline, or some bytes.
     mutating func received(_ output: [UInt8]) -> [DriverAction]
-
-    /// A worker that was ready without a conversation is given one; answered by another `ready`. Called at most once.
-    mutating func bind() -> [DriverAction]
 
     /// The worker is to perform a turn. Never called before `ready` or while a turn runs.
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction]
@@ -32,6 +42,20 @@ protocol WorkerDriver: Sendable {
 
     /// The process ended with `status` while a turn ran. What the turn makes of it; nil when the turn has failed by it.
     mutating func ended(_ status: WorkerStatus) -> [DriverAction]?
+}
+
+/// The conversation that a worker gets, and all that it may need to go on with it.
+struct DriverAssignment: Sendable {
+    /// Absolute; where the worker works.
+    let directory: String
+    /// The state that earlier workers handed over; empty without any.
+    let chain: SnapshotChain
+    /// The session of the conversation's worker before, where it is known.
+    let recalled: AgentSession?
+    /// What was said; nil when nothing was.
+    let transcript: Transcript?
+    /// Tool servers to connect to.
+    let servers: [MCPServer]
 }
 
 /// What a driver needs to put a turn to a worker.
@@ -62,6 +86,8 @@ enum DriverAction: Sendable {
     case ask(PermissionQuestion)
     /// The turn is over.
     case idle(DriverStop)
+    /// The turn is over and the worker has not heard of it.
+    case declined(FailureCode, String)
     /// The turn is over without an answer. `sure`: the worker said so itself and takes the next prompt.
     case failed(FailureCode, String, sure: Bool)
     /// The worker broke its protocol and is of no more use, turn or no turn.
@@ -72,8 +98,12 @@ enum DriverAction: Sendable {
 
 /// What is tolerated from a worker and counted.
 enum DriverOddity: String, Sendable, CaseIterable {
+    /// Part of a reply that is no text.
+    case contentDropped = "content_dropped"
     /// A line that is no message of the protocol.
     case noise
+    /// An earlier session that the agent did not open again.
+    case sessionLost = "session_lost"
     /// A snapshot that the worker had no right to give.
     case snapshotDropped = "snapshot_dropped"
     /// A request that no gateway answers.

@@ -18,6 +18,8 @@ package struct WorkerOrder: Sendable {
     package let epoch: Int64
     /// Empty when there is no state to start from.
     package let chain: SnapshotChain
+    /// What was said before; nil when nothing was, or when the worker has no conversation to remember.
+    package let transcript: Transcript?
     /// The workspace that is the conversation's by name; nil where its number names it.
     package let workspace: WorkspaceID?
     /// The name by which the gateway introduces itself.
@@ -32,6 +34,7 @@ package struct WorkerOrder: Sendable {
         deployment: DeploymentID,
         epoch: Int64,
         chain: SnapshotChain,
+        transcript: Transcript? = nil,
         workspace: WorkspaceID? = nil,
         instance: String = "turnpike"
     ) {
@@ -43,6 +46,7 @@ package struct WorkerOrder: Sendable {
         self.deployment = deployment
         self.epoch = epoch
         self.chain = chain
+        self.transcript = transcript
         self.workspace = workspace
         self.instance = instance
     }

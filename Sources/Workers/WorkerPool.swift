@@ -80,7 +80,7 @@ package final class WorkerPool: Sendable {
         in place: WorkerPlace
     ) async -> StartResult {
         let worker = Worker(permit: permit, order: order, place: place, tools: self.tools)
-        let failure = await self.open(worker)
+        let failure = await self.open(worker, order)
         let result = failure == nil ? "ready" : "failed"
         self.metrics.count("turnpike_worker_starts_total", "Attempts to start a worker.", labels: ["result": result])
         guard let failure else { return .started(worker) }
@@ -92,7 +92,7 @@ package final class WorkerPool: Sendable {
     }
 
     /// Nil when the worker is ready.
-    func open(_ worker: Worker) async -> WorkerError? {
+    func open(_ worker: Worker, _ order: WorkerOrder?) async -> WorkerError? {
         await self.gate.enter()
         defer { self.gate.leave() }
         let id = ObjectIdentifier(worker)
@@ -105,7 +105,7 @@ package final class WorkerPool: Sendable {
         let clock = ContinuousClock()
         let begin = clock.now
         do {
-            try await worker.open()
+            try await worker.open(order)
         } catch {
             return error
         }

@@ -59,12 +59,16 @@ struct Workspace: Sendable, Hashable {
         } catch {
             // Opening it says what is wrong in the system's own words.
         }
-        let base = try SystemError.check("open \(root)", open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
-        defer { close(base) }
-        let name = String(self.path.dropFirst(root.utf8.count + 1))
-        let own = try Self.directory(name, in: base)
+        let own = try self.descriptor(below: root)
         defer { close(own) }
         for part in ["home", "work", "tmp"] { close(try Self.directory(part, in: own)) }
+    }
+
+    /// Opens the workspace itself, which is made unless it is there. The caller closes it.
+    func descriptor(below root: String) throws(SystemError) -> Int32 {
+        let base = try SystemError.check("open \(root)", open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+        defer { close(base) }
+        return try Self.directory(String(self.path.dropFirst(root.utf8.count + 1)), in: base)
     }
 
     /// Makes the directory unless it is there, and opens it; `ELOOP` or `ENOTDIR` when something else has its name.

@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import signal
 import sys
+import time
 
 mode = sys.argv[1] if len(sys.argv) > 1 else "echo"
 argument = sys.argv[2] if len(sys.argv) > 2 else ""
@@ -29,8 +31,6 @@ def receive():
 
 
 def wait(seconds):
-    import time
-
     time.sleep(seconds)
 
 
@@ -46,16 +46,18 @@ def say(text):
 
 
 def answer(request, **result):
-    send({"id": request["id"], "result": result})
+    # Some agents turn the ids that they are given into strings, or into fractions.
+    identity = {"ids": str, "fractions": float}.get(mode, int)(request["id"])
+    send({"id": identity, "result": result})
 
 
-def ask(identity):
+def ask(identity, tool="t-9"):
     send({
         "id": identity,
         "method": "session/request_permission",
         "params": {
             "sessionId": session,
-            "toolCall": {"toolCallId": "t-9", "title": "touch x"},
+            "toolCall": {"toolCallId": tool, "title": "touch x"},
             "options": [
                 {"optionId": "always", "name": "Always", "kind": "allow_always"},
                 {"optionId": "once", "name": "Once", "kind": "allow_once"},
@@ -81,10 +83,14 @@ def setup():
     if mode == "noise":
         for number in range(int(argument)):
             print("banner", number, flush=True)
+    capabilities = {"_meta": {"turnpike": {"blob": True}}} if blob else {}
+    if mode in ("parts", "servers", "counter-parts"):
+        capabilities.update(json.loads(argument or "{}"))
     answer(
         request,
         protocolVersion=2 if mode == "version2" else 1,
-        agentCapabilities={"_meta": {"turnpike": {"blob": True}}} if blob else {},
+        agentCapabilities=capabilities,
+        authMethods=[{"id": "key", "name": "An API key"}, {"id": "browser"}] if mode == "auth" else [],
     )
     request = receive()
     if mode == "boot-shy":
@@ -94,6 +100,7 @@ def setup():
     if mode == "auth":
         send({"id": request["id"], "error": {"code": -32000, "message": "log in first"}})
         receive()
+    state["servers"] = request["params"]["mcpServers"]
     snapshot = request["params"].get("_meta", {}).get("turnpike", {}).get("snapshot")
     if snapshot:
         state["n"] = json.loads(base64.b64decode(snapshot["base"]))["n"]
@@ -121,6 +128,7 @@ def echo(request, text):
 
 def counter(request):
     state["n"] += 1
+    state.pop("servers", None)
     wants = request["params"]["_meta"]["turnpike"].get("wants")
     say("n=%d wants=%s" % (state["n"], wants))
     meta = {}
@@ -151,10 +159,18 @@ def slow(request):
         message = receive()
         if mode == "slow-deaf":
             continue
+        if message.get("method") == "session/prompt":
+            say("and a second prompt")
         if mode == "slow-ask" and "result" in message:
             say("answered=" + message["result"]["outcome"]["outcome"])
         if message.get("method") == "session/cancel":
-            stop = {"slow-done": "end_turn"}.get(mode, "cancelled")
+            if mode == "slow-late":
+                ask("late")
+                say(receive()["result"]["outcome"]["outcome"])
+            if mode == "slow-error":
+                send({"id": request["id"], "error": {"code": -32603, "message": "'NoneType' has no attribute 'id'"}})
+                return
+            stop = {"slow-done": "end_turn", "slow-refusal": "refusal", "slow-odd": "whatever"}.get(mode, "cancelled")
             answer(request, stopReason=stop)
             return
 
@@ -167,8 +183,6 @@ def leave():
 
         subprocess.Popen(["sleep", "300"])
     if argument == "kill":
-        import signal
-
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(int(argument))
 
@@ -176,7 +190,14 @@ def leave():
 def chatter(request):
     update("user_message_chunk", content={"type": "text", "text": "echo of the prompt"})
     update("agent_message_chunk", content={"type": "text", "text": ""})
+    update("agent_message_chunk", content={"type": "image", "data": "", "mimeType": "image/png"})
     update("sparkles", anything=[1])
+    update("available_commands_update", availableCommands=[])
+    update("current_mode_update", currentModeId="code")
+    update("config_option_update", configOptions=[])
+    update(7)
+    send({"method": "session/update", "params": {"sessionId": session, "update": {}}})
+    send({"method": "session/update"})
     send({"method": "_session/retrying", "params": {}})
     send({
         "method": "session/update",
@@ -197,6 +218,83 @@ def foreign(request):
     send({"id": 0, "method": "fs/read_text_file", "params": {"path": "/etc/passwd"}})
     reply = receive()
     say("id=%s code=%s" % (json.dumps(reply["id"]), reply["error"]["code"]))
+    answer(request, stopReason="end_turn")
+
+
+def odd_ids(request):
+    """Requests that no gateway answers, under every id that JSON can write."""
+    codes = []
+    for identity in (None, "", "s", 1.5, -1, 2**60, True, [1], {"a": 1}):
+        send({"id": identity, "method": "terminal/create", "params": {}})
+        reply = receive()
+        codes.append([reply["id"] == identity, reply["error"]["code"]])
+    send({"id": None, "method": "session/request_permission", "params": {"sessionId": session, "options": []}})
+    codes.append(receive().get("id", "lacking"))
+    say(json.dumps(codes))
+    answer(request, stopReason="end_turn")
+
+
+def twice(request):
+    """Two questions about one tool that nobody has heard of, under ids that only their type tells apart."""
+    ask(0, "perm-check-1")
+    ask("0", "perm-check-1")
+    replies = [receive(), receive()]
+    say(json.dumps([[reply["id"], reply["result"]["outcome"]["optionId"]] for reply in replies]))
+    answer(request, stopReason="end_turn")
+
+
+def garble(request):
+    """Lines that are no messages, or are with something broken in them."""
+    chunk = (
+        b'{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s-1","update":'
+        b'{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"%s"}}}}\n'
+    )
+    lines = [
+        b"[" * 100000 + b"\n", b'{"a":' * 5000 + b"\n", b"\xff\xfe\x00\n", chunk % b"a\xff\xc3b", b"[]\n",
+        chunk % b"\\u0000\\ud800", b'{"jsonrpc":"2.0"\n', b"\x00\n", chunk % b"\xf0\x9f\x98\x80",
+    ]
+    for line in lines:
+        sys.stdout.buffer.write(line)
+    sys.stdout.flush()
+    answer(request, stopReason="end_turn")
+
+
+def usage(request):
+    """Totals of the session, or the turn's own figures, as the argument says."""
+    state["n"] += 1
+    n = state["n"]
+    if argument == "totals":
+        update("usage_update", used=100 * n, size=1000, cost={"amount": 0.1 * n, "currency": "EUR"})
+        answer(request, stopReason="end_turn", usage={"inputTokens": 10 * n, "outputTokens": 3 * n + n * n})
+    else:
+        answer(request, stopReason="end_turn", usage={"inputTokens": 10 * n, "outputTokens": 9 - n})
+
+
+def flood_errors(request):
+    for _ in range(int(argument)):
+        sys.stderr.write("x" * 1023 + "\n")
+    sys.stderr.write("the very last\n")
+    sys.stderr.flush()
+    say("done")
+    answer(request, stopReason="end_turn")
+    sys.exit(3)
+
+
+def daemonize(request):
+    """Leaves a process behind that has nothing to do with this one: another group, another session, another parent."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        child = os.fork()
+        if child == 0:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            os.write(writer, str(os.getpid()).encode())
+            while True:
+                wait(60)
+        os._exit(0)
+    os.wait()
+    say(os.read(reader, 20).decode())
     answer(request, stopReason="end_turn")
 
 
@@ -221,11 +319,32 @@ def limits():
     }
 
 
-def perform(request):
-    text = request["params"]["prompt"][0]["text"]
-    if mode.startswith("boot"):
-        import time
+performances = {
+    "ask": permission, "chatter": chatter, "daemon": daemonize, "foreign": foreign, "garble": garble,
+    "odd-ids": odd_ids, "stderr": flood_errors, "twice": twice, "usage": usage,
+}
 
+
+def descriptors(_):
+    names = [int(name) for name in os.listdir("/proc/self/fd")]
+    return json.dumps(sorted(number for number in names if os.path.exists("/proc/self/fd/%d" % number)))
+
+
+sayings = {
+    "descriptors": descriptors,
+    "environment": lambda _: json.dumps(dict(os.environ)),
+    "error-text": lambda _: "API Error: 500 Internal Server Error",
+    "limits": lambda _: json.dumps(limits()),
+    "parts": lambda request: json.dumps([part["type"] for part in request["params"]["prompt"]]),
+    "servers": lambda _: json.dumps(state["servers"]),
+}
+
+
+def perform(request):
+    text = request["params"]["prompt"][-1].get("text", "")
+    if mode in performances:
+        performances[mode](request)
+    elif mode.startswith("boot"):
         say(json.dumps({"at": time.time(), "pid": os.getpid(), "home": os.environ["HOME"]}))
         answer(request, stopReason="end_turn")
     elif mode.startswith("counter"):
@@ -237,12 +356,9 @@ def perform(request):
     elif mode in ("exit", "grandchild"):
         say("half ")
         leave()
-    elif mode == "chatter":
-        chatter(request)
-    elif mode == "foreign":
-        foreign(request)
-    elif mode == "ask":
-        permission(request)
+    elif mode in sayings:
+        say(sayings[mode](request))
+        answer(request, stopReason="end_turn")
     elif mode == "uninvited":
         answer(request, stopReason="end_turn", _meta=snapshot("base", b"x"))
     elif mode == "refusal":
@@ -269,23 +385,11 @@ def perform(request):
     elif mode == "closed":
         os.close(1)
         wait(60)
-    elif mode == "environment":
-        say(json.dumps(dict(os.environ)))
-        answer(request, stopReason="end_turn")
-    elif mode == "descriptors":
-        names = [int(name) for name in os.listdir("/proc/self/fd")]
-        say(json.dumps(sorted(number for number in names if os.path.exists("/proc/self/fd/%d" % number))))
-        answer(request, stopReason="end_turn")
-    elif mode == "limits":
-        say(json.dumps(limits()))
-        answer(request, stopReason="end_turn")
     else:
         echo(request, text)
 
 
 if mode == "stubborn":
-    import signal
-
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 setup()
 while True:

@@ -101,6 +101,40 @@ struct SessionTests {
         }
     }
 
+    @Test("a fresh worker is told what was said before, once, and the log says that it was")
+    func seeded() async throws {
+        try await GatewayFixture.with { fixture in
+            let script = GatewayFixture.double.replacing("worker_double.py", with: "session_double.py")
+            func configure(_ idleSeconds: Int) async throws -> AgentID {
+                try await fixture.agent("forgetful", store: .none) {
+                    $0.command = ["/usr/bin/python3", "-I", "-S", script, "forgetful"]
+                    $0.limits.idleSeconds = idleSeconds
+                }
+            }
+            let agent = try await configure(900)
+            let first = try await fixture.submit(agent, "c", "one")
+            #expect(try await fixture.ended(first).state == .completed)
+            let contexts: Query = "SELECT count(*) FROM turnpike.events WHERE type = 'context'"
+            #expect(try await fixture.count(contexts) == 0)
+            // Another configuration is another worker.
+            _ = try await configure(901)
+            let second = try #require(try await fixture.ask(agent, "c", "two").outcome?.reply)
+            #expect(second.contains(#"\"user\":\"one\""#) || second.contains(#"\"assistant\""#))
+            #expect(second.hasSuffix(#", "two"]}"#))
+            let third = try #require(try await fixture.ask(agent, "c", "three").outcome?.reply)
+            #expect(third.hasSuffix(#""texts": ["three"]}"#))
+            let seeded: Query = """
+                SELECT count(*) FROM turnpike.events
+                WHERE type = 'context' AND data ->> 'context' = 'seeded' AND data ->> 'turns' = '1'
+                """
+            #expect(try await fixture.count(seeded) == 1)
+            #expect(try await fixture.count(contexts) == 1)
+            // A direct turn has nothing before it.
+            let direct = try #require(try await fixture.ask(agent, nil, "alone").outcome?.reply)
+            #expect(direct.hasSuffix(#""heard": [], "texts": ["alone"]}"#))
+        }
+    }
+
     @Test("an agent that stops keeping snapshots answers in conversations that have some")
     func storeModeChanges() async throws {
         try await GatewayFixture.with { fixture in

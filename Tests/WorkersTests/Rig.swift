@@ -60,10 +60,21 @@ struct Rig {
         return configuration
     }
 
+    /// A configuration of the double that keeps its sessions.
+    static func keeper(_ mode: String, _ change: (inout AgentConfiguration) -> Void = { _ in }) -> AgentConfiguration {
+        let script = Self.double.replacing("worker_double.py", with: "session_double.py")
+        return Self.configuration(mode) {
+            $0.command = [Self.python, "-I", "-S", script, mode]
+            change(&$0)
+        }
+    }
+
     func order(
         _ configuration: AgentConfiguration,
         conversation: String? = "c",
         chain: [Snapshot] = [],
+        epoch: Int64 = 3,
+        transcript: Transcript? = nil,
         workspace: WorkspaceID? = nil
     ) throws -> WorkerOrder {
         WorkerOrder(
@@ -73,8 +84,9 @@ struct Rig {
             number: ConversationNumber(7),
             configuration: configuration,
             deployment: try #require(DeploymentID(UUID().uuidString)),
-            epoch: 3,
+            epoch: epoch,
             chain: try SnapshotChain(chain),
+            transcript: transcript,
             workspace: workspace
         )
     }
@@ -87,9 +99,17 @@ struct Rig {
     func start(
         _ configuration: AgentConfiguration,
         conversation: String? = "c",
-        chain: [Snapshot] = []
+        chain: [Snapshot] = [],
+        epoch: Int64 = 3,
+        transcript: Transcript? = nil
     ) async throws -> Worker {
-        let order = try self.order(configuration, conversation: conversation, chain: chain)
+        let order = try self.order(
+            configuration,
+            conversation: conversation,
+            chain: chain,
+            epoch: epoch,
+            transcript: transcript
+        )
         switch await self.pool.start(try Self.permit(order), order, in: try self.place()) {
         case .started(let worker): return worker
         case .failed(let error, let lease):

@@ -50,7 +50,8 @@ extension WorkerSuite {
         func authentication() async throws {
             #expect(
                 try await self.refused(Rig.configuration("auth"))
-                    == "the worker needs authentication (-32000) for session/new: log in first (code -32000)"
+                    == "the worker needs authentication for session/new: log in first (code -32000); "
+                    + "it offers these ways to log in: key (An API key), browser"
             )
         }
 

@@ -203,7 +203,10 @@ extension WorkerSuite {
             }
         }
 
-        @Test("any end after a cancel is cancelled, with the text so far", arguments: ["slow", "slow-done"])
+        @Test(
+            "any end after a cancel is cancelled, with the text so far",
+            arguments: ["slow", "slow-done", "slow-error", "slow-refusal", "slow-odd"]
+        )
         func cancel(_ mode: String) async throws {
             try await withRig { rig in
                 let worker = try await rig.start(Rig.configuration(mode))
