@@ -129,7 +129,7 @@ let package = Package(
         tests("TurnpikeTests", ["Domain", "Runtime", "turnpike"]),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "TestKit", "turnpike"],
+            dependencies: ["Domain", "EmbeddedPostgres", "Faults", "Postgres", "Runtime", "TestKit", "turnpike"],
             exclude: ["clients", "workers"],
             swiftSettings: house
         ),

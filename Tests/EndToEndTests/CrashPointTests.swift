@@ -1,0 +1,120 @@
+import Domain
+import Faults
+import Glibc
+import Postgres
+import Runtime
+import TestKit
+import Testing
+
+extension EndToEnd {
+    /// One replica works and one dies, at each point in turn.
+    @Suite struct CrashPointTests {
+        @Test("wherever a replica dies, every accepted turn gets exactly one outcome")
+        func everyPoint() async throws {
+            try await Installation.with { installation in
+                let steady = installation.client(try await installation.replica().port)
+                try await steady.putPaced()
+                try await steady.putPaced("again", more: #","retries":1"#)
+                try await steady.put("missing", ["/nowhere/agent"])
+                let accepted = Locked<[String]>([])
+                let start = ContinuousClock.now
+                for point in FaultPoint.allCases {
+                    try await Self.die(at: point, installation, accepted)
+                }
+                Figures.report("\(FaultPoint.allCases.count) deaths took \(ContinuousClock.now - start)")
+                let ledger = Ledger(installation)
+                try await eventually("every turn has its outcome", within: .seconds(30)) {
+                    try await ledger.count("SELECT count(*) FROM turnpike.turns WHERE ended_at IS NULL") == 0
+                }
+                for turn in accepted.withLock({ $0 }) {
+                    _ = try #require(try await installation.turn(turn), "turn \(turn) was accepted and is gone")
+                }
+                try await ledger.check(turns: try await ledger.count("SELECT count(*) FROM turnpike.turns"))
+                try await eventually("the dead are cleared", within: .seconds(10)) {
+                    try await ledger.count("SELECT count(*) FROM turnpike.replicas") == 1
+                }
+            }
+        }
+
+        /// Starts a replica that dies at `point`, and gives it all kinds of work until it has.
+        private static func die(
+            at point: FaultPoint,
+            _ installation: Installation,
+            _ accepted: Locked<[String]>
+        ) async throws {
+            // Only the living take over, and only from the dead.
+            let isJanitor = [.takeOverBefore, .takeOverCommitted, .takeOverFreed].contains(point)
+            let output = installation.folder.file("\(point).log")
+            let doomed = try await Spawned.start(
+                [try Places.turnpike(), "serve"],
+                environment: installation.environment(["fault": "\(point):exit"]),
+                output: output
+            )
+            let work = Task {
+                for round in 0... where !Task.isCancelled {
+                    if let port = Self.port(doomed) {
+                        await Self.submit(to: installation.client(port), "\(point)-\(round)", accepted)
+                        try await Self.disturb(installation, "\(point)-\(round)")
+                        if isJanitor { try await Self.leaveSomethingBehind(installation) }
+                    }
+                    try await Task.sleep(for: .milliseconds(100))
+                }
+            }
+            defer { work.cancel() }
+            let code = try await doomed.end(within: .seconds(40))
+            #expect(code == 137, "\(point): \(doomed.text.suffix(1_000))")
+            #expect(doomed.text.contains(#""message":"fault","point":"\#(point)""#))
+        }
+
+        private static func port(_ process: Spawned) -> Int? {
+            process.text.split(separator: "\n").first { $0.contains("replica starts") }.flatMap { line in
+                line.firstRange(of: #""port":"#).flatMap { Int(line[$0.upperBound...].prefix { $0.isNumber }) }
+            }
+        }
+
+        /// Turns of every kind; the replica may die under each of them.
+        private static func submit(to client: Client, _ name: String, _ accepted: Locked<[String]>) async {
+            for (agent, text) in [("paced", "one 2 0.05"), ("missing", "one"), ("again", "one 60 0.05")] {
+                do {
+                    let turn = try await client.submit(agent, name, text, key: "\(agent)-\(name)")
+                    accepted.withLock { $0.append(turn) }
+                } catch {
+                    // No answer is no promise: whatever was written gets its outcome all the same.
+                }
+            }
+        }
+
+        /// Kills workers that are at work, lets a turn be overdue, and enqueues one for an agent that is not there.
+        private static func disturb(_ installation: Installation, _ name: String) async throws {
+            let live = try await installation.pool.query(
+                """
+                SELECT d.pid, t.turn::text AS turn FROM turnpike.deployments d
+                JOIN turnpike.conversations c ON c.id = d.conversation_id JOIN turnpike.turns t ON t.turn = c.running
+                WHERE c.agent = 'again' AND d.ended_at IS NULL AND d.pid IS NOT NULL ORDER BY d.started_at
+                """
+            )
+            for (index, row) in live.enumerated() {
+                if index.isMultiple(of: 2) {
+                    kill(try row.get("pid"), SIGKILL)
+                } else {
+                    _ = try await installation.pool.query(
+                        """
+                        UPDATE turnpike.markers SET progress_deadline = now() - interval '1 minute'
+                        WHERE turn = \(try row.get("turn", as: String.self))::uuid
+                        """
+                    )
+                }
+            }
+            _ = try await installation.enqueue("nobody", org: "default", conversation: name, run: true)
+        }
+
+        /// What a replica that is dead has owned, for janitors to find.
+        private static func leaveSomethingBehind(_ installation: Installation) async throws {
+            _ = try await installation.pool.query(
+                """
+                INSERT INTO turnpike.replicas (replica, label, version) VALUES (gen_random_uuid(), 'dead', '0')
+                """
+            )
+        }
+    }
+}
