@@ -151,7 +151,9 @@ package final class ConnectionPool: Service, Sendable {
                 self.giveBack(lease, isHealthy: isHealthy)
                 return reply.results
             } catch {
-                self.giveBack(lease, isHealthy: await lease.connection.settle())
+                // A server that has become read-only is left: the next connection finds the one that is not.
+                let leadsNowhere = (error as? PostgresError)?.sqlState == SQLState.readOnly
+                self.giveBack(lease, isHealthy: await lease.connection.settle() && !leadsNowhere)
                 guard let failure = error as? PostgresError, failure.code == .connectionLost,
                     !failure.isOutcomeUnknown, attemptsLeft > 0
                 else { throw error }

@@ -38,6 +38,7 @@ package final class DirectSession: Service, Sendable {
     struct State {
         var connection: PostgresConnection?
         var number = 0
+        /// When the last heartbeat that was answered began; stays when the session is lost.
         var lastGoodHeartbeat: ContinuousClock.Instant?
         var channels: [String]
         var pending: [LockRequest] = []
@@ -94,6 +95,11 @@ package final class DirectSession: Service, Sendable {
         }
     }
 
+    /// When the last heartbeat that was answered began, in this session or the one before; nil before the first.
+    package var lastGoodHeartbeat: ContinuousClock.Instant? {
+        self.state.withLock { $0.lastGoodHeartbeat }
+    }
+
     /// The number of the current session; nil while disconnected.
     package var sessionNumber: Int? {
         self.state.withLock { $0.connection == nil ? nil : $0.number }
@@ -114,7 +120,7 @@ package final class DirectSession: Service, Sendable {
     }
 
     /// Connects, beats and reconnects until `stop` is raised; then closes. Throws `PostgresError` at once when the
-    /// timing budget does not add up.
+    /// timing budget does not add up, and `ReleaseTimes.TooEarly` when the server's own settings break it.
     package func run(until stop: StopSignal) async throws {
         try self.configuration.validate()
         var attempt = 0
@@ -123,6 +129,8 @@ package final class DirectSession: Service, Sendable {
                 let (connection, heartbeat) = try await self.open()
                 attempt = 0
                 await self.serve(connection, heartbeat: heartbeat, until: stop)
+            } catch let error as ReleaseTimes.TooEarly {
+                throw error
             } catch {
                 self.log.warning("the direct session cannot connect", ["error": .error(error)])
             }
@@ -151,7 +159,10 @@ package final class DirectSession: Service, Sendable {
         do {
             let heartbeat = ContinuousClock.now
             let channels = self.state.withLock { $0.channels }
-            try await self.bounded(connection, Self.listenStatements(channels) + ["SELECT 1"])
+            let answers = try await self.bounded(connection, Self.listenStatements(channels) + [ReleaseTimes.query])
+            if let row = answers.last?.rows.first {
+                try ReleaseTimes(row).check(trust: self.configuration.trustWindow, margin: Self.Configuration.margin)
+            }
             return (connection, heartbeat)
         } catch {
             await connection.close()
@@ -239,7 +250,7 @@ package final class DirectSession: Service, Sendable {
 
 extension DirectSession.Configuration {
     /// What a holder needs after its trust has ended, to stop what it is doing before the server may let go.
-    private static let margin: Duration = .milliseconds(1250)
+    static let margin: Duration = .milliseconds(1250)
 
     fileprivate func validate() throws(PostgresError) {
         guard self.trustWindow + Self.margin <= self.idleSessionTimeout else {
@@ -252,13 +263,15 @@ extension DirectSession.Configuration {
         }
     }
 
-    /// The client notices a dead path in 2 to 3 s, before the server may (5 s); the figures are the reference's.
+    /// The client notices a dead path in 2 to 3 s. The server notices silence first by `idleSessionTimeout`; what TCP
+    /// tells it must not come earlier.
     fileprivate var libpqSettings: [(name: String, value: String)] {
+        let release = self.idleSessionTimeout.wholeMilliseconds
         let server = [
-            "-c idle_session_timeout=\(self.idleSessionTimeout.wholeMilliseconds)",
+            "-c idle_session_timeout=\(release)",
             "-c statement_timeout=\(self.statementTimeout.wholeMilliseconds)",
-            "-c tcp_keepalives_idle=5", "-c tcp_keepalives_interval=1", "-c tcp_keepalives_count=3",
-            "-c tcp_user_timeout=8000",
+            "-c tcp_keepalives_idle=\((release + 999) / 1000)", "-c tcp_keepalives_interval=1",
+            "-c tcp_keepalives_count=3", "-c tcp_user_timeout=\(release + 3_000)",
         ]
         let own = Conninfo.value(of: "options", in: self.conninfo).map { [$0] } ?? []
         return [

@@ -62,6 +62,7 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         if self.code == .connectFailed || self.code == .connectionLost { return true }
         guard let state = self.sqlState else { return false }
         return state.hasPrefix("08") || state.hasPrefix("53") || SQLState.endsSession(state)
+            || state == SQLState.readOnly
     }
 
     /// Whether the same request may well succeed later: connection trouble, a deadline of this side or the server's,
@@ -72,8 +73,9 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         case .server, .closed, .decoding, .encoding: break
         }
         guard let state = self.sqlState else { return false }
-        // Conflict (40), resources (53), lock not available (55P03), operator intervention (57), system (58).
+        // Conflict (40), resources (53), read-only (25006), lock not available (55P03), operator intervention (57), system (58).
         return ["08", "40", "53", "57", "58"].contains { state.hasPrefix($0) } || state == "55P03"
+            || state == SQLState.readOnly
     }
 
     package var description: String {
@@ -100,6 +102,8 @@ enum SQLState {
     static let unknownPreparedStatement = "26000"
     static let featureNotSupported = "0A000"
     static let insufficientPrivilege = "42501"
+    /// The server takes no writes: it is not the primary any more, or an operator has closed it.
+    static let readOnly = "25006"
 
     /// Administrator shutdown, crash shutdown, cannot connect now: the server ends the session after these.
     static func endsSession(_ state: String) -> Bool {

@@ -114,7 +114,10 @@ struct DirectSessionTests {
         try await running(session) {
             try await eventually { events.connected.count == 1 }
             let row = try await bench.connect().query(
-                "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT 1' AND pid <> pg_backend_pid() LIMIT 1"
+                """
+                SELECT pid FROM pg_stat_activity
+                WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1
+                """
             )
             let pid = try #require(row.first).get("pid", as: Int32.self)
             let start = ContinuousClock.now
