@@ -41,14 +41,17 @@ package struct Limits: Sendable, Hashable {
     package var heartbeatInterval: Duration = .seconds(1)
     /// How long after the start of the last good heartbeat the replica still believes that it holds its locks.
     package var lockTrust: Duration = .seconds(3)
-    /// When a replica that has not regained its locks kills their workers.
+    /// When a replica that has not regained its locks kills their workers, counted like `lockTrust`, at whose end they
+    /// were frozen.
     package var lockLossKill: Duration = .seconds(5)
     /// When the server may give the locks of a silent session away; never before the replica stopped believing.
-    package var lockRelease: Duration = .seconds(6)
+    package var lockRelease: Duration = .seconds(5)
     /// Between two looks at the other replicas' presence locks.
     package var presenceInterval: Duration = .milliseconds(500)
     /// How long a peer's presence lock may be free before the peer counts as dead.
     package var presenceGrace: Duration = .seconds(1)
+    /// How long after this replica's own reconnect no peer counts as dead: PostgreSQL was away for all of them.
+    package var presenceRestartGrace: Duration = .seconds(3)
 
     // Streams.
     /// Events are gathered this long before they are written together.
@@ -74,7 +77,7 @@ package struct Limits: Sendable, Hashable {
     package mutating func trustLocks(for trust: Duration) {
         self.lockTrust = trust
         self.lockLossKill = trust + .seconds(2)
-        self.lockRelease = trust + .seconds(3)
+        self.lockRelease = trust + .seconds(2)
     }
 
     /// What does not fit together, one sentence each; empty when all is well.

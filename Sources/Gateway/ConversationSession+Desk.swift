@@ -118,6 +118,16 @@ extension ConversationSession {
         delivery?.resolve(.end(reason))
     }
 
+    /// Stops the worker's processes where they are, because this replica may not be the conversation's any more.
+    func freeze() {
+        self.desk.withLock { $0.worker }?.freeze()
+    }
+
+    /// Lets a frozen worker go on.
+    func thaw() {
+        self.desk.withLock { $0.worker }?.thaw()
+    }
+
     /// Tells the worker to stop the turn; if it has not got it yet, it will not get it.
     func cancelRunningTurn(_ turn: TurnID) {
         let worker = self.desk.withLock { desk -> Worker? in

@@ -14,6 +14,7 @@ final class Dispatcher: Service {
     private let sessionsMayEnd: Duration
     /// Claims that are being served, those whose task has not begun included.
     private let serving = Locked(0)
+    private let hurry = StopSignal()
 
     init(tools: SessionTools, intake: TurnIntake) {
         self.tools = tools
@@ -287,6 +288,11 @@ final class Dispatcher: Service {
 
     // MARK: - Leaving
 
+    /// From now on draining waits for no turn.
+    func leaveAtOnce() {
+        self.hurry.raise()
+    }
+
     /// No new claims; idle sessions end now, busy ones after their turn, and what is left after the grace is killed.
     private func drain() async {
         let sessions = self.tools.registry.sessions()
@@ -295,7 +301,7 @@ final class Dispatcher: Service {
         let deadline = ContinuousClock.now + self.sessionsMayEnd
         // Not the registry's count: what was claimed last may not have entered it yet, and would never be told.
         while self.serving.withLock({ $0 }) > 0, !Task.isCancelled {
-            let isOver = ContinuousClock.now >= deadline
+            let isOver = ContinuousClock.now >= deadline || self.hurry.isRaised
             for session in self.tools.registry.sessions() {
                 if isOver { session.abort(.draining) } else { session.end(.draining) }
             }

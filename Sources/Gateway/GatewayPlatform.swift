@@ -115,6 +115,7 @@ extension Gateway {
                 replica: configuration.replica,
                 limits: limits,
                 capacity: platform.lockCapacity,
+                reactor: platform.reactor,
                 log: log,
                 metrics: metrics
             ),
@@ -184,5 +185,11 @@ extension Gateway {
     package func beginDraining() {
         self.intake.drain()
         self.spares.look()
+    }
+
+    /// Leaves without waiting for running turns: each fails, or goes back to the queue where its agent allows another
+    /// run, and all workers are ended.
+    package func leaveAtOnce() {
+        self.dispatcher.leaveAtOnce()
     }
 }

@@ -8,8 +8,9 @@ import Store
 ///
 /// All locks of the replica live on one lock session. The lock says who should try; the fence says whose writes count.
 /// When the session is lost, every lock is gone at once and nobody was told: this replica stops committing, reconnects,
-/// takes the locks again and looks whether its fences are still the conversations'. What it cannot re-attach within
-/// `Limits.lockLossKill` is killed.
+/// takes the locks again and looks whether its fences are still the conversations'. Workers that are not re-attached are
+/// frozen at the end of `Limits.lockTrust` and killed at `Limits.lockLossKill`, both counted from the start of the last
+/// heartbeat that was answered.
 final class LeaseKeeper: Service {
     let name = "leases"
 
@@ -30,10 +31,12 @@ final class LeaseKeeper: Service {
     private let replica: ReplicaID
     private let limits: Limits
     private let capacity: Int
+    private let reactor: Reactor
     private let log: Logger
     private let metrics: Metrics
     private let state = Locked(State())
     private let presence = Locked<LockKey?>(nil)
+    private let restored = Locked<ContinuousClock.Instant?>(nil)
 
     /// `capacity` is this replica's share of the cluster's lock table: when that is full, nobody can even connect.
     init(
@@ -43,6 +46,7 @@ final class LeaseKeeper: Service {
         replica: ReplicaID,
         limits: Limits,
         capacity: Int,
+        reactor: Reactor,
         log: Logger,
         metrics: Metrics
     ) {
@@ -52,6 +56,7 @@ final class LeaseKeeper: Service {
         self.replica = replica
         self.limits = limits
         self.capacity = capacity
+        self.reactor = reactor
         self.log = log
         self.metrics = metrics
     }
@@ -64,8 +69,19 @@ final class LeaseKeeper: Service {
     /// Returns once locks can be relied on. A holder asks before every commit; it is a courtesy to the next holder,
     /// the fence is what keeps a commit safe.
     func waitUntilTrusted() async {
-        guard let regained = self.state.withLock({ $0.regained }) else { return }
-        await regained.value()
+        while !self.isTrusted {
+            if let regained = self.state.withLock({ $0.regained }) {
+                await regained.value()
+            } else if self.session.sessionNumber == nil {
+                // Stopped in order, or lost this very moment.
+                return
+            } else {
+                // This process stood still: soon the session has beaten, or is known to be lost.
+                let over = OneShot<Void>()
+                self.reactor.after(.milliseconds(20)) { over.resolve(()) }
+                await over.value()
+            }
+        }
     }
 
     // MARK: - Taking and letting go
@@ -165,6 +181,9 @@ final class LeaseKeeper: Service {
         }
     }
 
+    /// When the locks were last taken again after a loss; nil before the first.
+    var lastRestored: ContinuousClock.Instant? { self.restored.withLock { $0 } }
+
     /// Which of these presence locks nobody holds. Asks by taking, so it gives back what it got.
     func findFree(_ keys: [LockKey]) async throws -> [Bool] {
         guard !keys.isEmpty else { return [] }
@@ -197,21 +216,30 @@ final class LeaseKeeper: Service {
         guard let loss else { return }
         self.log.warning("the lock session is lost")
         self.metrics.count("turnpike_lock_session_losses_total", "Times the lock session was lost.")
-        // Awaited by nobody: it ends by itself and acts only if the locks are still away then.
-        Task { [weak self, limits = self.limits] in
-            try? await Task.sleep(for: limits.lockLossKill)
-            self?.killUnlessRegained(after: loss)
+        let age = ContinuousClock.now - (self.session.lastGoodHeartbeat ?? .now)
+        self.reactor.after(self.limits.lockTrust - age) { [weak self] in
+            guard let orphans = self?.orphans(of: loss), !orphans.isEmpty else { return }
+            self?.log.warning("workers are frozen", ["conversations": .count(orphans.count)])
+            // Awaited by nobody: it ends by itself. Not here, where reading /proc would hold up the reconnect.
+            Task {
+                for session in orphans {
+                    session.freeze()
+                    if self?.state.withLock({ $0.regained === loss }) != true { session.thaw() }
+                }
+            }
+        }
+        self.reactor.after(self.limits.lockLossKill - age) { [weak self] in
+            guard let orphans = self?.orphans(of: loss), !orphans.isEmpty else { return }
+            self?.log.error("locks were not regained in time", ["conversations": .count(orphans.count)])
+            for session in orphans { session.abort(.lockLost) }
         }
     }
 
-    /// `loss` tells this loss from a later one, which has a time of its own.
-    private func killUnlessRegained(after loss: OneShot<Void>) {
-        let orphans = self.state.withLock { state -> [Fence] in
-            state.regained === loss ? state.fences : []
-        }
-        guard !orphans.isEmpty else { return }
-        self.log.error("locks were not regained in time", ["conversations": .count(orphans.count)])
-        for fence in orphans { self.registry.session(fence.conversation)?.abort(.lockLost) }
+    /// The sessions that are still without their locks. `loss` tells this loss from a later one, which has times of its
+    /// own.
+    private func orphans(of loss: OneShot<Void>) -> [ConversationSession] {
+        let fences = self.state.withLock { state in state.regained === loss ? state.fences : [] }
+        return fences.compactMap { self.registry.session(holding: $0) }
     }
 
     private func reconnected(in session: Int) {
@@ -276,10 +304,12 @@ final class LeaseKeeper: Service {
             }
         }
         self.log.info("locks regained", ["locks": .count(locks.count - lost.count), "lost": .count(lost.count)])
-        let regained = self.state.withLock { state in
+        let (regained, fences) = self.state.withLock { state in
             defer { state.regained = nil }
-            return state.regained
+            return (state.regained, state.fences)
         }
+        for fence in fences { self.registry.session(holding: fence)?.thaw() }
+        self.restored.withLock { $0 = .now }
         regained?.resolve(())
     }
 

@@ -42,7 +42,7 @@ final class ReplicaPresence: Service {
         try await self.appear(until: stop)
         var freeSince: [ReplicaID: ContinuousClock.Instant] = [:]
         var rounds = 0
-        while await !stop.wait(atMost: self.configuration.limits.presenceInterval * Double.random(in: 0.8...1.2)) {
+        while await !stop.wait(atMost: self.delay(freeSince)) {
             do {
                 try await self.watch(&freeSince)
                 rounds += 1
@@ -54,6 +54,15 @@ final class ReplicaPresence: Service {
             }
         }
         _ = try await self.store.unregister(self.configuration.replica)
+    }
+
+    /// Until the next look: the interval with some jitter, or less when a peer's grace ends before.
+    private func delay(_ freeSince: [ReplicaID: ContinuousClock.Instant]) -> Duration {
+        let interval = self.configuration.limits.presenceInterval * Double.random(in: 0.8...1.2)
+        let now = ContinuousClock.now
+        let grace = freeSince.values.map { $0 + self.configuration.limits.presenceGrace - now }
+            .filter { $0 > .zero }.min()
+        return min(interval, grace ?? interval)
     }
 
     /// The lock first, then the record: a record without a lock is a dead replica.
@@ -92,6 +101,10 @@ final class ReplicaPresence: Service {
         let peers = try await self.store.peers(of: self.configuration.replica)
         let free = try await self.leases.findFree(peers.map(\.presence))
         let now = ContinuousClock.now
+        if let restored = self.leases.lastRestored, now - restored < self.configuration.limits.presenceRestartGrace {
+            freeSince = [:]
+            return
+        }
         for (peer, isFree) in zip(peers, free) {
             guard isFree else {
                 freeSince[peer.replica] = nil
@@ -106,9 +119,16 @@ final class ReplicaPresence: Service {
         freeSince = freeSince.filter { entry in peers.contains { $0.replica == entry.key } }
     }
 
+    /// Turns that are settled in one transaction: few enough that none of them waits long for the others.
+    private static let batch = 1_000
+
     private func takeOver(from peer: ReplicaID) async throws {
-        let swept = try await self.store.takeOver(from: peer)
-        self.sweeper.announce(swept)
+        while true {
+            let swept = try await self.store.takeOver(from: peer, limit: Self.batch)
+            self.sweeper.announce(swept)
+            self.wakeDispatcher.signal()
+            if swept.count < Self.batch { break }
+        }
         if try await self.store.forget(peer) {
             self.log.warning("a dead replica was cleared", ["peer": .text(peer.text)])
         }

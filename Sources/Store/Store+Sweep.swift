@@ -38,9 +38,9 @@ extension Store {
     }
 
     /// Settles everything that a dead replica has left: its turns fail, or go back to the queue where their agent
-    /// allows another run, and its conversations are free. Returns the turns. Rows that somebody else holds at this
-    /// moment are left for the next call: repeat it until `forget` returns true.
-    package func takeOver(from replica: ReplicaID) async throws -> [SweptTurn] {
+    /// allows another run, and its conversations are free; at most `limit` turns at a time. Returns the turns. Rows that
+    /// somebody else holds at this moment are left for the next call: repeat it until `forget` returns true.
+    package func takeOver(from replica: ReplicaID, limit: Int = 1_000) async throws -> [SweptTurn] {
         try await Self.reach(.takeOverBefore)
         let swept = try await self.discharge(
             """
@@ -51,8 +51,9 @@ extension Store {
             JOIN turnpike.conversations c ON c.id = m.conversation_id
             LEFT JOIN turnpike.agents a ON a.org = coalesce(c.org, 'default') AND a.agent = c.agent
             WHERE m.replica = \(replica.text)::uuid
+            LIMIT \(limit)::integer
             """,
-            lastBind: 1
+            lastBind: 2
         )
         try await Self.reach(.takeOverCommitted)
         _ = try await self.pool.query(

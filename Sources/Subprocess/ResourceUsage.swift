@@ -27,7 +27,7 @@ extension ChildProcess {
 }
 
 /// Reads of /proc (proc(5)). A process that has ended meanwhile has no files and counts for nothing.
-private enum ProcessFiles {
+enum ProcessFiles {
     static func children(of pid: Int32) -> [Int32] {
         guard let tasks = opendir("/proc/\(pid)/task") else { return [] }
         defer { closedir(tasks) }
@@ -53,7 +53,7 @@ private enum ProcessFiles {
         usage.cpuSeconds += ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
 
-    private static func text(_ path: String) -> String {
+    static func text(_ path: String) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "" }
         defer { close(descriptor) }

@@ -279,6 +279,7 @@ extension Worker {
 
     /// Ends the whole tree: the protocol's own end, SIGTERM, SIGKILL.
     func tearDown(_ child: ChildProcess) async {
+        self.thaw()
         let grace = Duration.seconds(self.order.configuration.limits.graceSeconds)
         _ = await child.end(Teardown(afterInput: min(grace, .seconds(2)), afterTerminate: grace))
     }

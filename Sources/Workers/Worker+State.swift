@@ -51,6 +51,8 @@ extension Worker {
         /// Questions of the turn that wait for an answer.
         var questions: Set<String> = []
         var lastActivity = ContinuousClock.now
+        /// Its processes are stopped, by us.
+        var isFrozen = false
         var wasKilled = false
         var hasKeptSession = false
         var exit: WorkerExit?
@@ -170,9 +172,10 @@ extension Worker {
             }
         }
 
-        /// When the worker last gave a sign of life. While it waits for an answer, the silence is not its own.
+        /// When the worker last gave a sign of life. While it waits for an answer, or is frozen, the silence is not its
+        /// own.
         func lastSign(now: ContinuousClock.Instant) -> ContinuousClock.Instant {
-            self.questions.isEmpty ? self.lastActivity : now
+            self.questions.isEmpty && !self.isFrozen ? self.lastActivity : now
         }
     }
 }

@@ -168,6 +168,26 @@ package final class Worker: Sendable {
         self.advance { state, effects in state.apply(.killRequested, &effects) }
     }
 
+    /// Stops the whole tree where it is; nothing of the time until `thaw` counts as its silence. A turn's hard deadline
+    /// still does.
+    package func freeze() {
+        // The signals within the lock, so that none of them comes after a thaw.
+        self.state.withLock { state in
+            state.isFrozen = true
+            state.child?.freeze()
+        }
+    }
+
+    /// Lets a frozen tree go on.
+    package func thaw() {
+        self.state.withLock { state in
+            guard state.isFrozen else { return }
+            state.isFrozen = false
+            state.lastActivity = .now
+            state.child?.thaw()
+        }
+    }
+
     /// Stops the worker: its protocol's own end, SIGTERM to the whole tree after a moment, SIGKILL after the agent's
     /// grace. Returns once nothing of it is left and its place is free, with the lease it was started under: to the
     /// first caller, nil to all others.

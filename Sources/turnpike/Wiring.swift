@@ -77,7 +77,7 @@ enum Wiring {
                 metrics: platform.metrics
             )
         )
-        signals.whenTold { gateway.beginDraining() }
+        signals.whenTold(gateway.beginDraining, again: gateway.leaveAtOnce)
         let server = self.server(configuration, gateway: gateway, platform: platform)
         let port = try server.bind()
         let group = ServiceGroup(
@@ -197,32 +197,40 @@ enum Wiring {
 
     // MARK: - Signals
 
-    /// SIGTERM and SIGINT: the first asks to leave, the second ends the process; its workers die with it.
+    /// SIGTERM and SIGINT: the first asks to leave, the second to wait for no turn, the third ends the process, and its
+    /// workers die with it.
     final class SignalWatch: Sendable {
         let watch: Watch
-        private let told: Locked<[@Sendable () -> Void]>
+        private let told: Locked<Told>
 
-        init(watch: Watch, told: Locked<[@Sendable () -> Void]>) {
+        struct Told: Sendable {
+            var times = 0
+            var bodies: [@Sendable () -> Void] = []
+        }
+
+        init(watch: Watch, told: Locked<Told>) {
             self.watch = watch
             self.told = told
         }
 
-        /// Calls `body` when the process is asked to leave, before anything stops.
-        func whenTold(_ body: @escaping @Sendable () -> Void) {
-            self.told.withLock { $0.append(body) }
+        /// Calls `first` when the process is asked to leave, before anything stops, and `again` when it is asked again.
+        func whenTold(_ first: @escaping @Sendable () -> Void, again: @escaping @Sendable () -> Void) {
+            self.told.withLock { $0.bodies = [first, again] }
         }
     }
 
     private static func watchSignals(on platform: Platform, stop: StopSignal) throws -> SignalWatch {
-        let told = Locked<[@Sendable () -> Void]>([])
+        let told = Locked(SignalWatch.Told())
         let log = platform.log
         let watch = try Signals.watch([SIGTERM, SIGINT], on: platform.reactor) { number in
-            guard !stop.isRaised else {
-                log.warning("told twice to leave", ["signal": .number(Int64(number))])
-                exit(130)
+            let (times, bodies) = told.withLock { told in
+                told.times += 1
+                return (told.times, told.bodies)
             }
-            log.info("told to leave", ["signal": .number(Int64(number))])
-            for body in told.withLock({ $0 }) { body() }
+            log.warning("told to leave", ["signal": .number(Int64(number)), "times": .count(times)])
+            // Before there is anything to wind up, the second time is the last.
+            guard times <= max(1, bodies.count) else { exit(130) }
+            if times <= bodies.count { bodies[times - 1]() }
             stop.raise()
         }
         return SignalWatch(watch: watch, told: told)

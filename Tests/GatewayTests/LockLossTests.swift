@@ -4,6 +4,7 @@ import Runtime
 import Store
 import TestKit
 import Testing
+import Workers
 
 @testable import Gateway
 
@@ -85,6 +86,33 @@ struct LockLossTests {
             #expect(try await fixture.outcomes(turn) == 1)
             try await fixture.agent("slow", "echo")
             #expect(try await fixture.ask(agent, "c").state == .completed)
+        }
+    }
+
+    @Test("a worker stands still while its lock is away for too long to be believed in, and goes on when it is back")
+    func freezing() async throws {
+        try await GatewayFixture.with({
+            $0.reconnectDelay = .seconds(2)
+            $0.limits.lockTrust = .milliseconds(100)
+        }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let worker = try #require(fixture.replica.conversationSession(turn)?.desk.withLock { $0.worker })
+            let launcher = worker.pid
+            let isStopped = {
+                let children = TextFile.read("/proc/\(launcher)/task/\(launcher)/children").split(separator: " ")
+                return !children.isEmpty
+                    && children.allSatisfy { TextFile.read("/proc/\($0)/stat").contains(") T ") }
+            }
+            try await fixture.cutLockSession(of: fixture.replica)
+            try await eventually("the worker to stand still") { isStopped() }
+            try await eventually("the locks to be regained") { fixture.gateway.leases.isTrusted }
+            try await eventually("the worker to go on") { !isStopped() }
+            #expect(worker.lifecycleState == .running)
+            _ = try await fixture.gateway.tenant(fixture.org).cancel(turn.id)
+            #expect(try await fixture.ended(turn).state == .cancelled)
+            #expect(try await fixture.deployments() == 1)
         }
     }
 

@@ -50,6 +50,11 @@ enum Fixture {
         return await condition()
     }
 
+    /// The letter of a process's state; empty without one.
+    static func state(_ pid: Int32) -> String {
+        Self.text("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ").first.map(String.init) ?? ""
+    }
+
     /// All living processes whose environment contains `mark`.
     static func processes(withEnvironment mark: String) -> [Int32] {
         Self.entries("/proc").compactMap { Int32($0) }.filter { pid in

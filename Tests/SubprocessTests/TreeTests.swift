@@ -26,6 +26,28 @@ struct TreeTests {
         #expect(time < grace * 2 + .seconds(1))
     }
 
+    @Test("a frozen tree stands still, whatever has left its group, goes on when thawed, and ends when killed")
+    func freezing() async throws {
+        let program = """
+            import os, time
+            if os.fork() == 0:
+                os.setsid()
+            while True:
+                os.write(1, b"%d\\n" % os.getpid())
+                time.sleep(0.01)
+            """
+        let child = try await self.spawner.start(Fixture.python(program))
+        var pids: Set<Int32> = []
+        while pids.count < 2 { pids.insert(try await child.number()) }
+        child.freeze()
+        #expect(await Fixture.eventually { pids.allSatisfy { Fixture.state($0) == "T" } })
+        child.thaw()
+        #expect(await Fixture.eventually { pids.allSatisfy { Fixture.state($0) != "T" } })
+        child.freeze()
+        #expect(await child.end(.immediate) == .signalled(SIGKILL))
+        #expect(!pids.contains(where: Fixture.isAlive))
+    }
+
     @Test("the end of input is enough for a child that reads it, and nobody is signalled")
     func endOfInput() async throws {
         let child = try await self.spawner.start(Fixture.shell("trap 'echo asked' TERM; cat; exit 5"))
