@@ -74,7 +74,7 @@ bench: ## Measure, beside pgbench and procrastinate on the same server
 	Tests/Bench/run
 
 drill: drill-build ## Make everything fail, one thing at a time and all at once, and check every promise
-	.build/drill/release/turnpike-drill --nemesis all
+	.build/drill/release/turnpike-drill --nemesis all --seconds 8
 
 drill-planted: drill-build ## Show that the drill finds each bug that a test build can have
 	.build/drill/release/turnpike-drill --planted --seconds 8

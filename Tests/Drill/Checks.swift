@@ -100,13 +100,14 @@ enum Checks {
     private static func overlaps(_ conversation: ConversationEvidence) -> [String] {
         let order = Dictionary(conversation.turns.map { ($0.turn, $0.seq) }, uniquingKeysWith: { first, _ in first })
         var ended = Set<Int>()
+        // The first that has not ended.
+        var open = 1
         return conversation.events.compactMap { event in
             guard let seq = order[event.turn] else { return "event \(event.seq) is of no turn" }
             if event.isTerminal { ended.insert(seq) }
-            guard event.type == "turn.started", let ahead = (1..<seq).first(where: { !ended.contains($0) }) else {
-                return nil
-            }
-            return "turn \(seq) started before turn \(ahead) had ended"
+            while ended.contains(open) { open += 1 }
+            guard event.type == "turn.started", open < seq else { return nil }
+            return "turn \(seq) started before turn \(open) had ended"
         }
     }
 

@@ -213,7 +213,7 @@ final class Cluster: Sendable {
         let deadline = ContinuousClock.now + limit
         while true {
             do {
-                return try await self.pool.query(query, deadline: .seconds(10))
+                return try await self.pool.query(query, deadline: .seconds(60))
             } catch {
                 guard ContinuousClock.now < deadline else { throw error }
                 try await Task.sleep(for: .milliseconds(50))

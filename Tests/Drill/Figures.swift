@@ -182,7 +182,9 @@ struct Figures {
         let resumed = report.history.turns.filter { $0.connections > 1 }.count
         let isBusy = report.faults[.rollingRestart, default: 0] >= 3
         let leaves = report.faults[.rollingRestart, default: 0]
-        Console.say("\(leaves) replicas left, \(report.turns) turns, \(resumed) streams resumed")
+        let readers = report.history.readings.reduce(0) { $0 + $1.connections - 1 }
+        Console.say("\(leaves) replicas left, \(report.turns) turns")
+        Console.say("streams resumed: of turns \(resumed), of logs \(readers)")
         let isGood = self.judge("rolling restart: failed accepts", failed.count, atMost: 0, "requests")
         return self.judge("rolling restart: violations", report.violations.count, atMost: 0, "") && isGood && isBusy
     }

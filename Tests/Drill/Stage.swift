@@ -155,6 +155,12 @@ extension Cluster {
         ).map { try $0.get("name") }
     }
 
+    /// Whether its peers have cleared a replica: it owns nothing, owes nothing, and is off the record.
+    func isForgotten(_ replica: String) async throws -> Bool {
+        guard try await self.owned(by: replica).isEmpty, try await self.debts(of: replica) == 0 else { return false }
+        return try await self.count("SELECT count(*) FROM turnpike.replicas WHERE replica = \(replica)::uuid") == 0
+    }
+
     func debts(of replica: String) async throws -> Int {
         try await self.count("SELECT count(*) FROM turnpike.markers WHERE replica = \(replica)::uuid")
     }

@@ -10,6 +10,14 @@ struct Place: Sendable, Hashable {
     let conversation: String
     let token: String
 
+    /// The place that takes over after a while: a list that grows for ever is no conversation.
+    func after(_ time: Duration) -> Place {
+        let generation = Int(time / .seconds(30))
+        guard generation > 0 else { return self }
+        let name = "\(self.conversation).\(generation)"
+        return Place(org: self.org, agent: self.agent, conversation: name, token: self.token)
+    }
+
     /// Its name in a history.
     var name: String { "\(self.org)/\(self.agent)/\(self.conversation)" }
     var path: String { "/v1/agents/\(self.agent)/conversations/\(self.conversation)" }
@@ -50,10 +58,11 @@ final class Workload: Sendable {
     /// Runs one client of a conversation until the workload finishes. Blocks its thread.
     func converse(_ place: Place, client: Int, seed: UInt64) {
         var random = Seed(seed)
-        let name = "\(place.name)#\(client)"
         var number = 0
         while !self.isFinishing {
             number += 1
+            let place = place.after(ContinuousClock.now - self.start)
+            let name = "\(place.name)#\(client)"
             let key = "\(place.agent)-\(place.conversation)-k\(client)-\(number)"
             self.note(self.perform(place, client: name, key: key, random: &random))
             usleep(UInt32.random(in: 0...120_000, using: &random))
