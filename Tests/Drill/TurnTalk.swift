@@ -40,6 +40,17 @@ struct TurnTalk {
         }
     }
 
+    /// Submits to one replica, whatever comes of it: the same key is submitted again afterwards.
+    func submitOnce(_ turn: ClientTurn, port: Int) {
+        do throws(CallFailure) {
+            let headers = ["Idempotency-Key": turn.key]
+            let caller = Caller(port: port, token: self.place.token)
+            _ = try caller.call("POST", "\(self.place.path)/turns", self.body(turn), headers: headers)
+        } catch {
+            // It died of it, perhaps.
+        }
+    }
+
     /// Whether the client is done submitting. Any refusal but "come again" is final.
     private static func noteAcceptance(_ reply: Caller.Reply, _ turn: inout ClientTurn) -> Bool {
         switch reply.status {
