@@ -17,6 +17,9 @@ struct TurnRecord: Sendable {
     private var usage: JSONValue?
     /// Somebody asked for the end of the turn: whatever it ends with, it is cancelled.
     var isCancelled = false
+    /// A question was waiting then. Some agents end the prompt at once and are still busy: the next prompt would get an
+    /// answer that is none ("queued for the next turn").
+    var wasAsking = false
 
     /// `keepsSnapshots`: the worker's state is only what a snapshot says, so a turn that leaves none spoils it.
     init(outputBytes: Int, keepsSnapshots: Bool) {
@@ -87,6 +90,10 @@ struct TurnRecord: Sendable {
     }
 
     private func cancelled(isSure: Bool) -> Ending {
-        Ending(outcome: .cancelled(partial: self.text), snapshot: nil, isSure: isSure && !self.keepsSnapshots)
+        Ending(
+            outcome: .cancelled(partial: self.text),
+            snapshot: nil,
+            isSure: isSure && !self.keepsSnapshots && !self.wasAsking
+        )
     }
 }

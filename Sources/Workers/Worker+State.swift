@@ -138,6 +138,7 @@ extension Worker {
         mutating func cancelTurn(_ effects: inout Effects) {
             guard self.turn?.isCancelled == false else { return }
             self.turn?.isCancelled = true
+            self.turn?.wasAsking = !self.questions.isEmpty
             self.questions = []
             self.carry(self.driver.cancel(), &effects)
             self.signal(.cancelled, &effects)

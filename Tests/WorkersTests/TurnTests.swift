@@ -337,7 +337,7 @@ extension WorkerSuite {
             #expect(PermissionPolicy.deny.answer(always) == .cancelled)
         }
 
-        @Test("a cancel answers the waiting question as cancelled, and the asker is told")
+        @Test("a cancel answers the waiting question as cancelled, the asker is told, and the worker is not used again")
         func cancelWhileAsking() async throws {
             try await withRig { rig in
                 let worker = try await rig.start(Rig.configuration("slow-ask"))
@@ -358,7 +358,7 @@ extension WorkerSuite {
                 )
                 #expect(result.outcome == .cancelled(partial: "half answered=cancelled"))
                 #expect(wasCancelled.withLock { $0 })
-                #expect(result.workerIsUsable)
+                #expect(!result.workerIsUsable)
                 Rig.drop(await worker.end())
             }
         }
