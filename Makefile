@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run build test unit slow fmt lint lint-deploy bench drill drill-planted drill-soak drill-build tsan fuzz clean packages \
-	toolchain
+	conformance toolchain
 
 # The compiler: on PATH, else where the toolchain's archive is commonly unpacked.
 SWIFT := $(or $(shell command -v swift),$(wildcard /opt/swift/usr/bin/swift),swift)
@@ -89,6 +89,11 @@ drill-build: toolchain
 	$(SWIFT) build --configuration release -Xswiftc -DFAULT_POINTS --scratch-path .build/drill --product turnpike
 	$(SWIFT) build --configuration release -Xswiftc -DFAULT_POINTS --scratch-path .build/drill --product turnpike-drill
 	@$(MAKE) --no-print-directory .build/drill/release/turnpike-launcher
+
+conformance: ## Drive agents of others through three replicas behind nginx, against a scripted model
+	@deploy/packages.sh bench
+	@$(MAKE) --no-print-directory build
+	Tests/Conformance/run
 
 tsan: ## Run the suites that can take it under the thread sanitizer
 	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter '^($(TSAN_SUITES))\.'

@@ -136,7 +136,7 @@ extension AgentPreset {
     static let deepAgents = AgentPreset(
         name: "deepagents",
         summary: "Deep Agents by LangChain: a library's agent with a shell, planning and subagents",
-        packages: ["deepagents-acp==0.0.13", "langgraph-checkpoint-sqlite==3.1.2"],
+        packages: ["deepagents-acp==0.0.13", "langchain-openai==1.7.4", "langgraph-checkpoint-sqlite==3.1.2"],
         remarks: [
             "The package is a library; the preset brings the program. Name the interpreter of its environment with",
             "--set program=/opt/deepagents/bin/python.",
