@@ -20,8 +20,8 @@ class Cannot(Exception):
 class Conversation:
     """One conversation with one agent, through nginx."""
 
-    def __init__(self, installation: Installation, name: str, agent, random):
-        self.installation, self.name, self.agent = installation, name, agent
+    def __init__(self, installation: Installation, name: str, agent, report: dict, random):
+        self.installation, self.name, self.agent, self.report = installation, name, agent, report
         self.id = f"c-{random.getrandbits(40):010x}"
         self.word = f"plum{random.getrandbits(32):08x}"
         self.path = f"/v1/agents/{name}/conversations/{self.id}"
@@ -92,9 +92,13 @@ class Conversation:
         assert sent, "the model's log has no such request"
         users = [one for one in sent[-1]["messages"] if one["role"] == "user" and self.word in str(one["content"])]
         assert users, "the model was not sent the word"
-        is_seed = mark in str(users[-1]["content"])
-        how = "transcript told by the gateway" if is_seed else "history kept by the agent"
-        return f"model was sent {len(sent[-1]['messages'])} messages, {how}"
+        told = mark in str(users[-1]["content"])
+        assert told or sent[-1]["messages"].index(users[-1]) < len(sent[-1]["messages"]) - 1
+        how = "in a transcript told by the gateway" if told else "in the agent's own history"
+        if told and not self.report.get("loads_sessions"):
+            how += " (the agent offers no session/load)"
+        context = [event["context"] for event in self.events(turn) if event["type"] == "context"]
+        return f"the model was sent the word {how}, context {context[0] if context else 'of the same worker'}"
 
 
 def stream(one: Conversation) -> str:
