@@ -4,6 +4,7 @@ A cell returns its evidence, raises `Cannot` for what the agent itself does not 
 """
 
 import os
+import pathlib
 import secrets
 import signal
 import time
@@ -166,11 +167,16 @@ def cancel_asking(one: Conversation) -> str:
     return f"cancelled in {seconds:.1f} s, question {state}; next turn: {how}"
 
 
+def program(launcher: int) -> int:
+    """The process that the gateway's launcher stands for."""
+    return int(pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()[0])
+
+
 def worker_killed(one: Conversation) -> str:
     one.remember()
     turn, mark = one.send("[[slow 600]]")
     one.runs_on(turn, mark)
-    os.kill(one.record()["worker_pid"], signal.SIGKILL)
+    os.kill(program(one.record()["worker_pid"]), signal.SIGKILL)
     outcome = one.outcome(turn)
     assert (outcome["state"], outcome["code"]) == ("failed", "worker_exited"), str(outcome)[:200]
     return f"turn failed worker_exited; next turn: {one.recalls()}"

@@ -199,6 +199,18 @@ class Installation:
     def stop(self) -> None:
         self.started.close()
 
+    def left(self) -> list[str]:
+        """Processes that have this installation's folder in their environment: nothing of a worker may outlive its gateway.
+        They are killed."""
+        found = []
+        for path in glob.glob("/proc/[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if f"={self.folder}/workspaces".encode() in pathlib.Path(path).read_bytes():
+                    pid = int(path.split("/")[2])
+                    found.append(pathlib.Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:200])
+                    os.kill(pid, signal.SIGKILL)
+        return found
+
     # What a client does, through nginx.
 
     def call(self, method: str, path: str, body=None, timeout: float = 90):
