@@ -38,6 +38,7 @@ extension AgentPreset {
         remarks: ["Asks for permission before commands that it takes for dangerous, not before all."],
         settings: Self.endpoint(),
         template: Self.configuration(["hermes-acp"]) {
+            $0.usage = .cumulative
             $0.files["home/.hermes/config.yaml"] = AgentFile(
                 """
                 model:
@@ -64,6 +65,7 @@ extension AgentPreset {
         remarks: ["Edits files in its workspace without asking; asks before commands."],
         settings: Self.endpoint(),
         template: Self.configuration(["vibe-acp"]) {
+            $0.usage = .cumulative
             $0.environment["MODEL_API_KEY"] = "{{api_key}}"
             $0.files["home/.vibe/config.toml"] = AgentFile(
                 """
@@ -110,6 +112,7 @@ extension AgentPreset {
         remarks: [],
         settings: Self.endpoint(),
         template: Self.configuration(["code-puppy", "--acp"]) {
+            $0.usage = .perTurn
             $0.files["home/.code_puppy/extra_models.json"] = AgentFile(
                 """
                 {"turnpike": {"type": "custom_openai", "name": {{model}}, "context_length": 131072,
