@@ -60,6 +60,7 @@ let package = Package(
                 .embedInCode("0006_approvals.sql"),
                 .embedInCode("0007_web_sessions.sql"),
                 .embedInCode("0008_spares.sql"),
+                .embedInCode("0009_openai.sql"),
             ],
             swiftSettings: house
         ),

@@ -13,6 +13,8 @@ package struct API: Sendable {
     let agents = AgentRoutes()
     let models = ModelRoutes()
     let chat: ChatRoutes
+    let responses: ResponseRoutes
+    let threads = ThreadRoutes()
     let tokens = TokenRoutes()
     let sessions = SessionRoutes()
     let operators = OperatorRoutes()
@@ -30,6 +32,7 @@ package struct API: Sendable {
         self.events = EventRoutes(follower: stream)
         let dialect = DialectFollower(keepalive: limits.streamKeepalive, log: log)
         self.chat = ChatRoutes(follower: dialect, inputBytes: limits.turnBodyBytes)
+        self.responses = ResponseRoutes(follower: dialect, inputBytes: limits.turnBodyBytes)
         self.health = HealthRoutes(version: version, metrics: metrics, readiness: { await gateway.readiness() })
         self.observer = Observer(log: log, metrics: metrics)
         self.bodyLimit = limits.turnBodyBytes

@@ -60,7 +60,8 @@ struct ApprovalRoutes: Sendable {
         )
     }
 
-    private static func check(_ reason: String) throws(APIError) {
+    /// Throws 400 for a reason that cannot be stored.
+    static func check(_ reason: String) throws(APIError) {
         guard (1...Self.longestReason).contains(reason.unicodeScalars.count), !reason.utf8.contains(0) else {
             throw .invalid("reason", "must be 1 to \(Self.longestReason) characters, none of them NUL")
         }

@@ -6,6 +6,8 @@ extension API {
     var routes: [Route] {
         let agent = "/v1/agents/{agent}"
         let conversation = "\(agent)/conversations/{conversation}"
+        let response = "/v1/responses/{response}"
+        let thread = "/v1/conversations/{conversation}"
         return [
             Route("POST", "\(conversation)/turns", .scoped(.turns, self.turns.submit)),
             Route("GET", "\(conversation)/turns", .scoped(.turns, self.turns.list)),
@@ -39,6 +41,20 @@ extension API {
             Route("POST", "/v1/session", .scoped(.turns, self.sessions.open)),
             Route("GET", "/v1/session", .scoped(.turns, self.sessions.show)),
             Route("DELETE", "/v1/session", .scoped(.turns, self.sessions.close)),
+
+            Route("POST", "/v1/responses", .scoped(.turns, self.responses.create), carriesHistory: true),
+            Route("GET", response, .scoped(.turns, self.responses.show)),
+            Route("DELETE", response, .scoped(.turns, self.responses.delete)),
+            Route("POST", "\(response)/cancel", .scoped(.turns, self.responses.cancel)),
+            Route("GET", "\(response)/input_items", .scoped(.turns, self.responses.inputItems)),
+
+            Route("POST", "/v1/conversations", .scoped(.turns, self.threads.create)),
+            Route("GET", thread, .scoped(.turns, self.threads.show)),
+            Route("POST", thread, .scoped(.turns, self.threads.update)),
+            Route("DELETE", thread, .scoped(.turns, self.threads.delete)),
+            Route("POST", "\(thread)/items", .scoped(.turns, self.threads.add)),
+            Route("GET", "\(thread)/items", .scoped(.turns, self.threads.items)),
+            Route("GET", "\(thread)/items/{item}", .scoped(.turns, self.threads.item)),
 
             Route("GET", "/v1/replicas", .operators(self.operators.replicas)),
             Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),

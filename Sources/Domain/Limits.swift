@@ -5,6 +5,9 @@ package struct Limits: Sendable, Hashable {
     package var turnBodyBytes = 1 << 20
     /// The body of a request that brings the whole conversation along.
     package var dialectBodyBytes = 8 << 20
+    /// How long a client's second try of a request without a key finds the turn of its first: longer than clients wait
+    /// for an answer, which is 600 s.
+    package var retryMemory: Duration = .seconds(900)
     /// Turns that may wait in one conversation.
     package var queuedTurnsPerConversation = 100
 

@@ -40,6 +40,8 @@ package struct TurnRequest: Sendable {
     package var metadata: JSONValue?
     /// What to do when others are ahead.
     package var onBusy: BusyPolicy = .enqueue
+    /// What a dialect has to know of the turn again.
+    package var note: DialectNote?
 
     package init(agent: AgentID, conversation: ConversationID?, input: TurnInput) {
         self.agent = agent

@@ -82,6 +82,7 @@ final class TurnIntake: Sendable {
         submission.bodyHash = request.bodyHash
         submission.deadlineSeconds = request.deadlineSeconds
         submission.metadata = request.metadata
+        submission.note = request.note
         submission.rejectIfBusy = request.onBusy == .reject
         return submission
     }

@@ -28,6 +28,8 @@ package struct TurnSubmission: Sendable {
     package var queueLimit: Int
     /// Refuse rather than wait behind others.
     package var rejectIfBusy: Bool
+    /// What a dialect has to know of the turn again.
+    package var note: DialectNote?
 
     package init(
         id: TurnID,
@@ -123,6 +125,7 @@ extension Store {
 
     func acceptOnce(_ submission: TurnSubmission, handOver: HandOver?) async throws -> Intake {
         var statements = [try Self.enqueue(submission)]
+        if let note = submission.note { statements.append(try Self.write(note, of: submission)) }
         if let handOver { statements.append(Self.arm(handOver)) }
         try await Self.reach(.acceptBefore)
         let results = try await self.pool.pipeline(statements)
@@ -130,7 +133,7 @@ extension Store {
         guard let row = results[0].first, let verdict = Intake.Verdict(rawValue: try row.get("verdict")) else {
             throw PostgresError(.decoding, "enqueue_turn gave no known verdict")
         }
-        let armed = results.count > 1 ? results[1].first : nil
+        let armed = handOver == nil ? nil : results.last?.first
         var events = verdict == .accepted ? [try Self.queuedEvent(row)] : []
         if let armed { events.append(try Self.startedEvent(armed)) }
         return Intake(

@@ -157,6 +157,8 @@ extension TenantStore {
             ), outcome AS (
                 INSERT INTO turnpike.outcomes AS o (turn, state, reply) SELECT turn, 'cancelled', '' FROM open
                 ON CONFLICT (turn) DO UPDATE SET reply = '', message = NULL, usage = NULL
+            ), erased_notes AS (
+                DELETE FROM turnpike.openai_turns n USING open WHERE n.turn = open.turn
             ), erased_events AS (
                 DELETE FROM turnpike.events e USING held WHERE e.conversation_id = held.id
             ), erased_approvals AS (

@@ -191,6 +191,14 @@ CREATE TABLE turnpike.migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT migrations_number_check CHECK ((number > 0))
 );
+CREATE TABLE turnpike.openai_turns (
+    turn uuid NOT NULL,
+    org turnpike.identifier NOT NULL,
+    fingerprint bytea,
+    response json,
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT openai_turns_fingerprint_check CHECK ((octet_length(fingerprint) = 32))
+);
 CREATE TABLE turnpike.organizations (
     org turnpike.identifier NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
@@ -234,6 +242,17 @@ CREATE TABLE turnpike.snapshots (
     CONSTRAINT snapshots_sha256_check CHECK ((octet_length(sha256) = 32))
 );
 ALTER TABLE ONLY turnpike.snapshots ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE TABLE turnpike.threads (
+    org turnpike.identifier NOT NULL,
+    thread turnpike.identifier NOT NULL,
+    agent turnpike.identifier,
+    metadata json NOT NULL,
+    items jsonb DEFAULT '[]'::jsonb NOT NULL,
+    taken integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT threads_items_check CHECK ((jsonb_typeof(items) = 'array'::text)),
+    CONSTRAINT threads_taken_check CHECK ((taken >= 0))
+);
 CREATE TABLE turnpike.tokens (
     token uuid NOT NULL,
     org turnpike.identifier NOT NULL,
@@ -297,6 +316,8 @@ ALTER TABLE ONLY turnpike.markers
     ADD CONSTRAINT markers_pkey PRIMARY KEY (turn);
 ALTER TABLE ONLY turnpike.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (number);
+ALTER TABLE ONLY turnpike.openai_turns
+    ADD CONSTRAINT openai_turns_pkey PRIMARY KEY (turn);
 ALTER TABLE ONLY turnpike.organizations
     ADD CONSTRAINT organizations_pkey PRIMARY KEY (org);
 ALTER TABLE ONLY turnpike.outcomes
@@ -307,6 +328,8 @@ ALTER TABLE ONLY turnpike.snapshots
     ADD CONSTRAINT snapshots_conversation_id_parent_key UNIQUE (conversation_id, parent);
 ALTER TABLE ONLY turnpike.snapshots
     ADD CONSTRAINT snapshots_pkey PRIMARY KEY (conversation_id, seq);
+ALTER TABLE ONLY turnpike.threads
+    ADD CONSTRAINT threads_pkey PRIMARY KEY (org, thread);
 ALTER TABLE ONLY turnpike.tokens
     ADD CONSTRAINT tokens_hash_key UNIQUE (hash);
 ALTER TABLE ONLY turnpike.tokens
@@ -326,6 +349,7 @@ CREATE INDEX conversations_ready ON turnpike.conversations USING btree (ready_at
 CREATE INDEX dead_letters_recent ON turnpike.dead_letters USING btree (org, died_at);
 CREATE INDEX deployments_conversation ON turnpike.deployments USING btree (conversation_id, started_at);
 CREATE INDEX deployments_live ON turnpike.deployments USING btree (replica) WHERE (ended_at IS NULL);
+CREATE INDEX openai_turns_fingerprint ON turnpike.openai_turns USING btree (org, fingerprint, made_at) WHERE (fingerprint IS NOT NULL);
 CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
 CREATE INDEX tokens_parent ON turnpike.tokens USING btree (parent) WHERE (parent IS NOT NULL);
 CREATE UNIQUE INDEX turns_client_key ON turnpike.turns USING btree (org, client_key) WHERE (client_key IS NOT NULL);
@@ -344,6 +368,8 @@ ALTER TABLE ONLY turnpike.markers
     ADD CONSTRAINT markers_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.markers
     ADD CONSTRAINT markers_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.openai_turns
+    ADD CONSTRAINT openai_turns_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.outcomes
     ADD CONSTRAINT outcomes_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.snapshots

@@ -56,7 +56,7 @@ struct ChatProjection: DialectProjection {
         case "approval.requested":
             // The dialect has no word for it, and nothing else tells the person why the reply does not go on.
             let tool = members["tool"]?["name"]?.text ?? "a tool"
-            let question = members["id"]?.text ?? ""
+            let question = members["approval"]?.text ?? ""
             chunks.append(self.aside("Waiting for a decision on \(tool): /v1/approvals/\(question)\n"))
         case "turn.retried":
             // What was sent cannot be taken back; the next run's reply follows it.

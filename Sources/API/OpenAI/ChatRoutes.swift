@@ -12,21 +12,15 @@ struct ChatRoutes: Sendable {
         _ = try call.query()
         let body = try ChatBody(call.json())
         let conversation = try Self.conversation(call.request, body)
-        let history = try await self.history(call.tenant, body, conversation)
-        let input = try Transcript.input(body.message, after: history, atMost: self.inputBytes)
-        var request = TurnRequest(agent: body.model, conversation: conversation, input: input)
-        request.clientKey = try TurnBody.key(nil, call.request.headers.all("Idempotency-Key"))
-        if request.clientKey != nil { request.bodyHash = body.digest }
-        let turn = try await Dialect.submit(request, call.tenant)
-        let followed = FollowedTurn(
-            id: turn.id,
-            number: turn.number,
-            after: turn.logStart,
-            cancelsOnDisconnect: body.cancelsOnDisconnect
-        )
+        var followed = try await Dialect.submit(call, digest: body.digest, conversation: conversation) {
+            let history = try await self.history(call.tenant, body, conversation)
+            let input = try Transcript.input(body.message, after: history, atMost: self.inputBytes)
+            return TurnRequest(agent: body.model, conversation: conversation, input: input)
+        }
+        followed.cancelsOnDisconnect = body.cancelsOnDisconnect
         var headers: Headers = [:]
         if let conversation { headers.set(Dialect.conversationHeader, conversation.text) }
-        let start = ChatProjection(turn: turn.id, model: body.model, wantsUsage: body.wantsUsage)
+        let start = ChatProjection(turn: followed.id, model: body.model, wantsUsage: body.wantsUsage)
         guard !body.streams else { return self.follower.stream(call, followed, start, headers: headers) }
         return try Self.response(try await self.follower.whole(call, followed, start), headers)
     }

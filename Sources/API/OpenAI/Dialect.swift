@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 import Gateway
 import HTTP
@@ -40,10 +41,36 @@ enum Dialect {
         APIError(404, "model_not_found", "no agent is named \(name.prefix(128)); see GET /v1/models", param: "model")
     }
 
-    /// Submits, and speaks of models where the gateway speaks of agents.
-    static func submit(_ request: TurnRequest, _ tenant: Tenant) async throws -> SubmittedTurn {
+    /// Submits the turn that `make` gives, or finds the one that an earlier try of the same request has made. Speaks of
+    /// models where the gateway speaks of agents.
+    ///
+    /// A client says that two requests are one by `Idempotency-Key`. OpenAI's SDKs do not: they count their tries. So what
+    /// they send leaves a fingerprint, and a try that is not the first takes the turn that has it. `digest` is what makes
+    /// two requests the same, beside the conversation.
+    static func submit(
+        _ call: Call,
+        digest: [UInt8],
+        conversation: ConversationID?,
+        _ make: () async throws -> TurnRequest
+    ) async throws -> FollowedTurn {
+        let key = try TurnBody.key(nil, call.request.headers.all("Idempotency-Key"))
+        let fingerprint = Digest.sha256(digest + Array((conversation?.text ?? "").utf8))
+        let tries = call.request.headers["x-stainless-retry-count"]
+        let isMarked = key == nil && tries != nil
+        if isMarked, tries != "0", let turn = try await call.tenant.turn(of: fingerprint) {
+            return FollowedTurn(id: turn.id, number: turn.number, after: 0)
+        }
         do {
-            return try await tenant.submit(request)
+            var request = try await make()
+            request.clientKey = key
+            if key != nil { request.bodyHash = fingerprint }
+            if isMarked || request.note != nil {
+                var note = request.note ?? DialectNote()
+                if isMarked { note.fingerprint = fingerprint }
+                request.note = note
+            }
+            let turn = try await call.tenant.submit(request)
+            return FollowedTurn(id: turn.id, number: turn.number, after: turn.logStart)
         } catch GatewayError.agentNotConfigured(let agent) {
             throw self.unknownModel(agent)
         }
@@ -86,6 +113,7 @@ struct TokenUsage: Hashable, Sendable {
     var output: Int64
     var total: Int64
     var cached: Int64
+    var cacheWritten: Int64
     var reasoning: Int64
 
     /// What a worker reported, in the names of ACP or of a model's API; nil when it did not count both directions.
@@ -100,6 +128,7 @@ struct TokenUsage: Hashable, Sendable {
         self.output = output
         self.total = count("totalTokens", "total_tokens") ?? input + output
         self.cached = count("cachedReadTokens", "cache_read_input_tokens") ?? 0
+        self.cacheWritten = count("cachedWriteTokens", "cache_creation_input_tokens") ?? 0
         self.reasoning = count("thoughtTokens", "reasoning_tokens") ?? 0
     }
 }
