@@ -119,6 +119,10 @@ struct OperatorCall: Sendable {
         try await self.gateway.replicas()
     }
 
+    func workers() -> (workers: [WorkerRecord], circuits: [CircuitRecord]) {
+        self.gateway.workers()
+    }
+
     func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
         try await self.gateway.deadLetters(limit: limit)
     }

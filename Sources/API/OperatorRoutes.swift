@@ -17,6 +17,18 @@ struct OperatorRoutes: Sendable {
         )
     }
 
+    /// `GET /v1/workers`: those of the replica that answers.
+    func workers(_ call: OperatorCall) async throws -> Response {
+        _ = try QueryValues(call.request, known: [])
+        let (workers, circuits) = call.workers()
+        return .json(
+            JSONWriter.object(capacity: 4_096) { json in
+                json.member("workers", objects: workers) { $0.members(of: $1) }
+                json.member("circuits", objects: circuits) { $0.members(of: $1) }
+            }
+        )
+    }
+
     /// `GET /v1/dead-letters?limit=`: the newest first.
     func deadLetters(_ call: OperatorCall) async throws -> Response {
         let query = try QueryValues(call.request, known: ["limit"])

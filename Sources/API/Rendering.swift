@@ -101,6 +101,26 @@ extension JSONWriter {
         self.member("conversations", replica.conversations)
     }
 
+    mutating func members(of worker: WorkerRecord) {
+        self.member("state", worker.state.rawValue)
+        self.member("pid", worker.pid)
+        self.member("organization", worker.org?.text)
+        self.member("agent", worker.agent.text)
+        self.member("conversation", worker.conversation?.text)
+        self.member("deployment", worker.deployment?.text)
+        self.member("age_seconds", worker.age.components.seconds)
+        self.member("resident_bytes", worker.residentBytes)
+        self.member("cpu_milliseconds", Int(worker.cpuSeconds * 1_000))
+    }
+
+    mutating func members(of circuit: CircuitRecord) {
+        self.member("organization", circuit.org?.text)
+        self.member("agent", circuit.agent.text)
+        self.member("state", circuit.isOpen ? "open" : "closed")
+        self.member("failures", circuit.failures)
+        self.member("last_error", circuit.lastError)
+    }
+
     mutating func members(of letter: DeadLetterRecord) {
         self.member("turn", letter.turn.text)
         self.member("organization", letter.org)

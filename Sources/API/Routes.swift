@@ -57,6 +57,7 @@ extension API {
             Route("GET", "\(thread)/items/{item}", .scoped(.turns, self.threads.item)),
 
             Route("GET", "/v1/replicas", .operators(self.operators.replicas)),
+            Route("GET", "/v1/workers", .operators(self.operators.workers)),
             Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),
             Route("PUT", "/v1/organizations/{org}", .operators(self.operators.putOrganization)),
 

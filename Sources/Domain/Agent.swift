@@ -155,6 +155,10 @@ package struct AgentLimits: Sendable, Hashable {
     package var snapshotDeltas = 50
     /// The transcript that a worker is told when it cannot get its state otherwise; 0 tells none.
     package var seedBytes = 64 << 10
+    /// A worker this old is replaced after its turn; nil for no bound.
+    package var ageSeconds: Int?
+    /// A worker whose process tree holds more memory than this is replaced after its turn; nil for no bound.
+    package var residentBytes: Int?
     /// With `limits` isolation: address space of the worker; nil for no bound.
     package var memoryBytes: Int?
     /// With `limits` isolation: open descriptors of the worker.
@@ -179,6 +183,8 @@ package struct AgentLimits: Sendable, Hashable {
             + check("snapshot_bytes", self.snapshotBytes, 1_024...(512 << 20))
             + check("snapshot_deltas", self.snapshotDeltas, 0...10_000)
             + check("seed_bytes", self.seedBytes, 0...(1 << 20))
+            + check("age_seconds", self.ageSeconds ?? 60, 1...31_536_000)
+            + check("resident_bytes", self.residentBytes ?? (64 << 20), (1 << 20)...(1 << 42))
             + check("memory_bytes", self.memoryBytes ?? (64 << 20), (16 << 20)...(1 << 42))
             + check("open_files", self.openFiles, 16...1_000_000)
     }

@@ -57,6 +57,8 @@ extension AgentLimits: Codable {
         case snapshotBytes = "snapshot_bytes"
         case snapshotDeltas = "snapshot_deltas"
         case seedBytes = "seed_bytes"
+        case ageSeconds = "age_seconds"
+        case residentBytes = "resident_bytes"
         case memoryBytes = "memory_bytes"
         case openFiles = "open_files"
     }
@@ -70,6 +72,10 @@ extension AgentLimits: Codable {
         (.openFiles, \.openFiles),
     ]
 
+    private static let bounds: [(Member, any WritableKeyPath<AgentLimits, Int?> & Sendable)] = [
+        (.ageSeconds, \.ageSeconds), (.residentBytes, \.residentBytes), (.memoryBytes, \.memoryBytes),
+    ]
+
     package init(from decoder: any Decoder) throws {
         self.init()
         try UnknownMembers.refuse(in: decoder, known: Member.allCases.map(\.rawValue))
@@ -77,12 +83,14 @@ extension AgentLimits: Codable {
         for (member, path) in Self.integers {
             if let value = try values.decodeIfPresent(Int.self, forKey: member) { self[keyPath: path] = value }
         }
-        self.memoryBytes = try values.decodeIfPresent(Int.self, forKey: .memoryBytes)
+        for (member, path) in Self.bounds {
+            self[keyPath: path] = try values.decodeIfPresent(Int.self, forKey: member)
+        }
     }
 
     package func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: Member.self)
         for (member, path) in Self.integers { try values.encode(self[keyPath: path], forKey: member) }
-        try values.encodeIfPresent(self.memoryBytes, forKey: .memoryBytes)
+        for (member, path) in Self.bounds { try values.encodeIfPresent(self[keyPath: path], forKey: member) }
     }
 }

@@ -66,12 +66,15 @@ package enum Deferral: Sendable, Hashable {
     case lockBusy
     /// This replica has no place for another worker or lock.
     case atCapacity
+    /// The agent's workers do not start; what failed last.
+    case circuitOpen(String)
 
     /// How the turn ends when the wait is over.
     package var failureCode: FailureCode {
         switch self {
         case .refused: .guardRefused
         case .lockBusy, .atCapacity: .leaseTimeout
+        case .circuitOpen: .workerStartFailed
         }
     }
 
@@ -81,6 +84,7 @@ package enum Deferral: Sendable, Hashable {
         case .refused(let refusal): refusal.description
         case .lockBusy: "the conversation is held elsewhere"
         case .atCapacity: "no free place for a worker"
+        case .circuitOpen(let error): "circuit open: \(error)"
         }
     }
 
@@ -90,6 +94,7 @@ package enum Deferral: Sendable, Hashable {
         case .refused: "refused"
         case .lockBusy: "lock_busy"
         case .atCapacity: "at_capacity"
+        case .circuitOpen: "circuit_open"
         }
     }
 

@@ -21,6 +21,18 @@ package struct Limits: Sendable, Hashable {
     /// Between two looks which agents want spare workers.
     package var spareInterval: Duration = .seconds(1)
 
+    // Agents that do not start.
+    /// So many failures in a row open the agent's circuit.
+    package var breakerFailures = 3
+    /// The first delay of an open circuit, and the longest.
+    package var breakerFirst: Duration = .seconds(1)
+    /// No delay of an open circuit is longer.
+    package var breakerLongest: Duration = .seconds(60)
+    /// A worker that ends by itself this soon after its start counts as one that did not start.
+    package var earlyExit: Duration = .seconds(5)
+    /// How long a start may keep others from beginning: what takes longer waits for something, not for the processor.
+    package var startGateHold: Duration = .seconds(5)
+
     // Waiting.
     /// How long a turn may wait for a lock, a worker's place or a key before it fails.
     package var leaseWait: Duration = .seconds(300)

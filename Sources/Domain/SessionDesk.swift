@@ -6,6 +6,8 @@ package enum SessionEnding: String, Sendable, Hashable {
     case evicted
     /// The agent's configuration changed.
     case reconfigured
+    /// Its worker was too old or held too much memory.
+    case recycled
     /// The worker's process ended between turns.
     case workerExited = "worker_exited"
     /// The replica is leaving.

@@ -137,7 +137,8 @@ final class ConversationSession: Sendable {
             let events = relay.close()
             return .end(await self.abandon(turn, abortion, result.outcome, events: events, head: shape.head))
         }
-        let isLast = self.key == nil || turn.run == nil || !result.workerIsUsable
+        let recycling = result.workerIsUsable ? self.prove(worker) : nil
+        let isLast = self.key == nil || turn.run == nil || !result.workerIsUsable || recycling != nil
         if case .failed(.workerExited, let message, _) = result.outcome, turn.attempt <= self.agent.retries {
             return .end(await self.requeue(turn, events: relay.close(), message: message))
         }
@@ -155,8 +156,22 @@ final class ConversationSession: Sendable {
             return .end(self.abortion ?? .fenced)
         }
         if let update = result.snapshot { shape.append(update, seq: turn.seq) }
+        if recycling != nil { return .end(.recycled) }
         if isLast { return .end(result.workerIsUsable ? .finished : .workerExited) }
         return .next(settled.next)
+    }
+
+    /// The worker can take another turn, so its agent works. Says whether it should be replaced all the same.
+    private func prove(_ worker: Worker) -> Recycling? {
+        self.tools.workers.proved(org: self.claim.org, agent: self.claim.agent)
+        guard let recycling = worker.recycling else { return nil }
+        self.tools.metrics.count(
+            "turnpike_workers_recycled_total",
+            "Workers replaced between two turns, by reason.",
+            labels: ["reason": recycling.rawValue]
+        )
+        self.log.info("worker is recycled", ["reason": .text(recycling.rawValue)])
+        return recycling
     }
 
     /// Lets the worker perform while the relay writes what it says.

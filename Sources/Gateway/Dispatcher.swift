@@ -70,6 +70,9 @@ final class Dispatcher: Service {
         }
     }
 
+    /// The workers it has places for.
+    var workers: WorkerPool { self.tools.workers }
+
     // MARK: - One claim
 
     private func serve(_ claim: Claim) async {
@@ -84,6 +87,14 @@ final class Dispatcher: Service {
         guard let agent = claim.agentConfiguration, agent.problems.isEmpty else {
             self.tools.registry.leave(claim.number)
             return await self.giveUp(claim, next, .agentNotConfigured, FailureCode.agentNotConfigured.meaning)
+        }
+        if let error = self.tools.workers.refusalToStart(
+            org: claim.org,
+            agent: claim.agent,
+            version: claim.agentVersion
+        ) {
+            self.tools.registry.leave(claim.number)
+            return await self.putBack(claim, .circuitOpen(error))
         }
         let decision = SpawnGuard.decide(
             storeMode: agent.storeMode,

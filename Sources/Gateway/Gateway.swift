@@ -94,6 +94,12 @@ package struct Gateway: Sendable {
         try await reaching { try await self.store.replicas() }
     }
 
+    /// The workers of this replica, oldest first, and the circuits of agents that failed here. For operators.
+    package func workers() -> (workers: [WorkerRecord], circuits: [CircuitRecord]) {
+        let workers = self.dispatcher.workers
+        return (workers.records(), workers.failingCircuits)
+    }
+
     /// The newest dead letters. For operators.
     package func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
         try await reaching { try await self.store.deadLetters(limit: limit) }

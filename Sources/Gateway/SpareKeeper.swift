@@ -59,8 +59,10 @@ final class SpareKeeper: Service {
             agents.contains { $0.org == org && $0.agent == agent && $0.version == version }
         }
         for agent in agents where agent.configuration.problems.isEmpty {
-            let count = self.workers.spareCount(org: agent.org, agent: agent.agent, version: agent.version)
+            let (org, name, version) = (agent.org, agent.agent, agent.version)
+            let count = self.workers.spareCount(org: org, agent: name, version: version)
             for _ in 0..<max(0, agent.configuration.warm - count) {
+                guard self.workers.refusalToStart(org: org, agent: name, version: version) == nil else { break }
                 guard self.beginStart() else { return }
                 group.addTask {
                     let isMore = await self.start(agent)

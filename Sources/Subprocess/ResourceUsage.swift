@@ -6,6 +6,8 @@ package struct ResourceUsage: Hashable, Sendable {
     package var residentBytes = 0
     /// Processor time of the processes that run, and of those they have waited for.
     package var cpuSeconds = 0.0
+
+    package init() {}
 }
 
 extension ChildProcess {

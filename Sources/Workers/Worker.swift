@@ -145,6 +145,13 @@ package final class Worker: Sendable {
     /// Memory of its whole process tree now, in bytes; nil without a process.
     package var residentBytes: Int? { self.resourceUsage()?.residentBytes }
 
+    /// Why it should be replaced before it gets another turn; nil when it need not.
+    package var recycling: Recycling? {
+        Recycling.decide(age: .now - self.born, limits: self.order.configuration.limits) {
+            self.resourceUsage()?.residentBytes ?? 0
+        }
+    }
+
     /// Calls `body` once when the worker is gone: now, if it is. Its process is dead then; `end` may still have to
     /// remove what it left.
     package func whenExited(_ body: @escaping @Sendable (WorkerExit) -> Void) {

@@ -41,6 +41,7 @@ extension WorkerPool {
             return true
         }
         guard failure != nil || !isStillThere else {
+            self.noteStart(of: worker)
             worker.whenExited { [weak self] _ in self?.forget(worker) }
             return true
         }
@@ -48,6 +49,7 @@ extension WorkerPool {
         await worker.stop()
         // Without a failure, or off the list, it was ended to make room.
         guard let failure, isStillThere else { return false }
+        self.noteFailure(key, failure.message)
         self.tools.log.warning(
             "spare worker did not start",
             ["org": .text(order.org.text), "agent": .text(order.agent.text), "error": .text(failure.message)]

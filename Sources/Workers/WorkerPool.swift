@@ -11,6 +11,8 @@ package final class WorkerPool: Sendable {
     private let gate: StartGate
     let metrics: Metrics
     /// Told when a spare was taken or has gone.
+    let circuits = Locked<[AgentKey: Circuit]>([:])
+    let usage = Locked(UsageBook())
     let spareIsMissing = Locked<(@Sendable () -> Void)?>(nil)
 
     /// `workspaces` is the absolute path of the directory that holds the workers' homes and working directories; it is
@@ -27,7 +29,10 @@ package final class WorkerPool: Sendable {
             log: log,
             metrics: metrics
         )
-        metrics.collect { [weak self] metrics in self?.setGauges(metrics) }
+        metrics.collect { [weak self] metrics in
+            self?.setGauges(metrics)
+            self?.setUsage(metrics)
+        }
     }
 
     /// Takes a worker's place, to be given to `start` or released. Nil at the replica's limit, or when `maximum`
@@ -83,7 +88,11 @@ package final class WorkerPool: Sendable {
         let failure = await self.open(worker, order)
         let result = failure == nil ? "ready" : "failed"
         self.metrics.count("turnpike_worker_starts_total", "Attempts to start a worker.", labels: ["result": result])
-        guard let failure else { return .started(worker) }
+        guard let failure else {
+            self.noteStart(of: worker)
+            return .started(worker)
+        }
+        self.noteFailure(AgentKey(org: order.org, agent: order.agent), failure.message)
         self.tools.log.warning(
             "worker did not start",
             ["deployment": .text(order.deployment.text), "error": .text(failure.message)]
@@ -94,7 +103,19 @@ package final class WorkerPool: Sendable {
     /// Nil when the worker is ready.
     func open(_ worker: Worker, _ order: WorkerOrder?) async -> WorkerError? {
         await self.gate.enter()
-        defer { self.gate.leave() }
+        let turn = Locked(true)
+        let leave = { @Sendable in
+            let isFirst = turn.withLock { isOpen in
+                defer { isOpen = false }
+                return isOpen
+            }
+            if isFirst { self.gate.leave() }
+        }
+        let timer = self.tools.spawner.reactor.after(self.limits.startGateHold, leave)
+        defer {
+            timer.cancel()
+            leave()
+        }
         let id = ObjectIdentifier(worker)
         let isOpen = self.state.withLock { state in
             if !state.isClosed { state.workers[id] = worker }

@@ -4,7 +4,7 @@ enum Commands {
         [
             Self.dev, Self.serve, Self.migrate, Self.doctor, Self.agentList, Self.agentShow, Self.agentPut,
             Self.agentPresets, Self.agentAdd, Self.agentCheck, Self.agentDelete, Self.tokenCreate, Self.tokenList,
-            Self.tokenRevoke, Self.chat, Self.status,
+            Self.tokenRevoke, Self.chat, Self.status, Self.workers,
         ]
 
     // MARK: Options that several commands share
@@ -243,5 +243,15 @@ enum Commands {
         options: Self.client + [Self.json],
         details: ["Needs a token with the operator scope."],
         examples: [("turnpike status", "one screen"), ("turnpike status --json", "for scripts")]
+    )
+
+    static let workers = CommandSpec(
+        path: ["workers"],
+        summary: "the workers of the replica that answers, and agents that do not start there",
+        options: Self.client + [Self.json],
+        details: ["Needs a token with the operator scope."],
+        examples: [
+            ("turnpike workers", "state, process, age, memory, processor time"), ("turnpike workers --json", "all"),
+        ]
     )
 }

@@ -52,6 +52,7 @@ struct Main {
         case "token revoke": try await TokenCommands(context: context).revoke()
         case "chat": return try await ChatCommand(context).run()
         case "status": try await StatusCommand(context: context).run()
+        case "workers": try await WorkersCommand(context: context).run()
         default: throw CommandFailure(.failure, "the command \(context.invocation.name) has no code")
         }
         return .success

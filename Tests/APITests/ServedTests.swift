@@ -211,6 +211,9 @@ struct ServedTests {
                 let replicas = try await fixture.client.send("GET", "/v1/replicas").json()
                 return replicas["replicas"]?.elements?.count == 1
             }
+            let workers = try await fixture.client.send("GET", "/v1/workers").json()
+            #expect(workers["workers"]?.elements?.isEmpty == true)
+            #expect(workers["circuits"]?.elements?.isEmpty == true)
             let letters = try await fixture.client.send("GET", "/v1/dead-letters").json()
             #expect(letters["dead_letters"]?.elements?.isEmpty == true)
         }

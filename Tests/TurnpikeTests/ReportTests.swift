@@ -38,6 +38,19 @@ struct ReportTests {
         #expect(some.contains("a[2Jb"))
     }
 
+    @Test("workers shows what each uses, and the agents that do not start with their last error")
+    func workers() {
+        let worker: JSONValue = [
+            "state": "idle", "pid": 7, "agent": "a", "conversation": "c", "age_seconds": 5, "resident_bytes": 3_145_728,
+            "cpu_milliseconds": 40,
+        ]
+        let circuit: JSONValue = ["agent": "b", "state": "open", "failures": 3, "last_error": "no such file"]
+        let screen = WorkersCommand.screen(["workers": [worker], "circuits": [circuit]])
+        #expect(screen.contains("idle   7    -    a      c             5 s  3 MiB   40 ms"))
+        #expect(screen.contains("-    b      open     3         no such file"))
+        #expect(WorkersCommand.screen(["workers": [], "circuits": []]) == "No workers.\n")
+    }
+
     @Test("a port that someone listens on is passed over")
     func ports() throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -1,0 +1,89 @@
+import Domain
+import Postgres
+import Runtime
+import TestKit
+import Testing
+
+@testable import Gateway
+
+@Suite("Broken and worn-out workers")
+struct CircuitTests {
+    @Test(
+        "an agent that does not start fails the turns that try, makes the others wait visibly, and gives them up in time"
+    )
+    func opens() async throws {
+        try await GatewayFixture.with({ $0.limits.leaseWait = .milliseconds(700) }) { fixture in
+            let broken = try await fixture.agent("broken", "early", "3")
+            for number in 0..<3 {
+                let record = try await fixture.ask(broken, "c\(number)")
+                #expect(record.outcome?.code == "worker_start_failed")
+                #expect(record.outcome?.message?.hasPrefix("the worker exited with status 3") == true)
+            }
+            let starts = fixture.replica.starts
+            let waiting = try await fixture.submit(broken, "d")
+            let tenant = fixture.gateway.tenant(fixture.org)
+            try await eventually("the reason to show") {
+                try await tenant.turn(waiting.id, waitingAtMost: .zero).deferredFor?.hasPrefix(
+                    "circuit open: the worker exited"
+                ) == true
+            }
+            #expect(fixture.gateway.workers().circuits.first?.isOpen == true)
+            // Others are served as ever.
+            #expect(try await fixture.ask(fixture.agent("echo", "echo"), "e").state == .completed)
+            let record = try await fixture.ended(waiting)
+            #expect(record.outcome?.code == "worker_start_failed")
+            #expect(record.outcome?.message?.hasPrefix("circuit open: ") == true)
+            #expect(try await fixture.count("SELECT count(*) FROM turnpike.dead_letters") == 1)
+            #expect(fixture.replica.starts == starts + 1)
+        }
+    }
+
+    @Test("a changed configuration closes the circuit at once")
+    func closes() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("broken", "early", "3")
+            for number in 0..<3 { _ = try await fixture.ask(agent, "c\(number)") }
+            let waiting = try await fixture.submit(agent, "d")
+            let tenant = fixture.gateway.tenant(fixture.org)
+            try await eventually("the turn to wait") {
+                try await tenant.turn(waiting.id, waitingAtMost: .zero).deferredFor != nil
+            }
+            try await fixture.agent("broken", "echo")
+            #expect(try await fixture.ended(waiting).state == .completed)
+            #expect(fixture.gateway.workers().circuits.isEmpty)
+        }
+    }
+
+    @Test("a worker over its memory is replaced after its turn, with the same state, and never within one")
+    func recycles() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("counter", "counter") { $0.limits.residentBytes = 1 << 20 }
+            for number in 1...3 {
+                #expect(try await fixture.ask(agent, "c").outcome?.reply.hasPrefix("n=\(number) ") == true)
+            }
+            #expect(fixture.replica.starts == 3)
+            let recycled = fixture.replica.metrics.value(
+                "turnpike_workers_recycled_total",
+                labels: ["reason": "memory"]
+            )
+            #expect(recycled == 3)
+        }
+    }
+
+    @Test("operators see each worker with what it uses, and the metrics add it up by agent")
+    func usage() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("counter", "counter")
+            #expect(try await fixture.ask(agent, "c").state == .completed)
+            let worker = try #require(fixture.gateway.workers().workers.first)
+            #expect(worker.state == .idle)
+            #expect(worker.pid > 0)
+            #expect(worker.conversation?.text == "c")
+            #expect(worker.residentBytes > 1 << 20)
+            let text = fixture.replica.metrics.render()
+            #expect(text.contains(#"turnpike_worker_cpu_seconds_total{agent="counter",org="default"} "#))
+            let labels = ["org": "default", "agent": "counter"]
+            #expect(fixture.replica.metrics.value("turnpike_worker_resident_bytes", labels: labels) > 1_000_000)
+        }
+    }
+}
