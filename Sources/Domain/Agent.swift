@@ -12,6 +12,16 @@ package enum Isolation: String, Sendable, Hashable, Codable, CaseIterable {
     case none
     /// Resource limits and no new privileges.
     case limits
+    /// The same in namespaces of its own: it sees the system read-only, its workspace, and nothing else of the host.
+    case sandbox
+}
+
+/// Which network a worker in a sandbox has.
+package enum WorkerNetwork: String, Sendable, Hashable, Codable, CaseIterable {
+    /// The host's.
+    case host
+    /// A loopback interface of its own.
+    case none
 }
 
 /// What is answered when a worker asks for permission.
@@ -48,6 +58,10 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var storeMode: StoreMode = .snapshot
     /// How far the worker is kept from its host.
     package var isolation: Isolation = .none
+    /// With `sandbox` isolation: its network.
+    package var network: WorkerNetwork = .host
+    /// With `sandbox` isolation: what it may read besides the system, such as the folder that its program is in.
+    package var readOnlyPaths: [String] = []
     /// What is answered when the worker asks for permission.
     package var permissions: PermissionPolicy = .deny
     /// Runs after the first that a turn may have when its worker exits; 0 fails it at once.
@@ -90,6 +104,7 @@ package struct AgentConfiguration: Sendable, Hashable {
         if self.driver == .command, self.storeMode == .snapshot {
             found.append(("store_mode", "a command worker cannot hand over snapshots; use file or none"))
         }
+        found += self.sandboxProblems
         if self.driver == .command, self.warm > 0 {
             found.append(("warm", "a command worker has no process before its turn, so none can be kept ready"))
         }
@@ -105,6 +120,25 @@ package struct AgentConfiguration: Sendable, Hashable {
             found.append(("mcp_servers", "can be told to acp workers only"))
         }
         return found + self.limits.problems
+    }
+
+    private var sandboxProblems: [(member: String, problem: String)] {
+        var found: [(member: String, problem: String)] = []
+        if self.isolation != .sandbox {
+            if self.network == .none { found.append(("network", "can be none only with the isolation sandbox")) }
+            if !self.readOnlyPaths.isEmpty {
+                found.append(("read_only_paths", "have a meaning only with the isolation sandbox"))
+            }
+        }
+        for path in self.readOnlyPaths {
+            let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+            let isPlain = parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && !$0.utf8.contains(0) }
+            guard path.hasPrefix("/"), isPlain, !["proc", "sys", "dev"].contains(parts.first) else {
+                found.append(("read_only_paths", "must be plain absolute paths, not in /proc, /sys or /dev"))
+                break
+            }
+        }
+        return found
     }
 
     /// The longest argument or NAME=value that Linux hands to a program (MAX_ARG_STRLEN, execve(2)), in bytes.
@@ -159,9 +193,14 @@ package struct AgentLimits: Sendable, Hashable {
     package var ageSeconds: Int?
     /// A worker whose process tree holds more memory than this is replaced after its turn; nil for no bound.
     package var residentBytes: Int?
-    /// With `limits` isolation: address space of the worker; nil for no bound.
+    /// With `limits` or `sandbox` isolation: address space of each of its processes; nil for no bound.
     package var memoryBytes: Int?
-    /// With `limits` isolation: open descriptors of the worker.
+    /// With `limits` or `sandbox` isolation: the largest file that it may write; nil for no bound.
+    package var fileBytes: Int?
+    /// With `limits` isolation: processes and threads of the gateway's user, all workers and the gateway together. With
+    /// `sandbox`: those in it. Nil for no bound. Refused for a gateway that runs as root, whom Linux does not count.
+    package var processes: Int?
+    /// With `limits` or `sandbox` isolation: open descriptors of the worker.
     package var openFiles = 1_024
 
     package init() {}
@@ -186,6 +225,8 @@ package struct AgentLimits: Sendable, Hashable {
             + check("age_seconds", self.ageSeconds ?? 60, 1...31_536_000)
             + check("resident_bytes", self.residentBytes ?? (64 << 20), (1 << 20)...(1 << 42))
             + check("memory_bytes", self.memoryBytes ?? (64 << 20), (16 << 20)...(1 << 42))
+            + check("file_bytes", self.fileBytes ?? (64 << 20), 4_096...(1 << 42))
+            + check("processes", self.processes ?? 64, 1...1_000_000)
             + check("open_files", self.openFiles, 16...1_000_000)
     }
 }

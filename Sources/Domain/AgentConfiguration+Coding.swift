@@ -3,6 +3,8 @@
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
         case driver, command, environment, files, isolation, permissions, retries, warm, usage, limits
+        case network
+        case readOnlyPaths = "read_only_paths"
         case storeMode = "store_mode"
         case mcpServers = "mcp_servers"
     }
@@ -18,6 +20,8 @@ extension AgentConfiguration: Codable {
         let defaultMode: StoreMode = self.driver == .command ? .none : .snapshot
         self.storeMode = try values.decodeIfPresent(StoreMode.self, forKey: .storeMode) ?? defaultMode
         self.isolation = try values.decodeIfPresent(Isolation.self, forKey: .isolation) ?? self.isolation
+        self.network = try values.decodeIfPresent(WorkerNetwork.self, forKey: .network) ?? self.network
+        self.readOnlyPaths = try values.decodeIfPresent([String].self, forKey: .readOnlyPaths) ?? []
         self.permissions = try values.decodeIfPresent(PermissionPolicy.self, forKey: .permissions) ?? self.permissions
         self.retries = try values.decodeIfPresent(Int.self, forKey: .retries) ?? self.retries
         self.warm = try values.decodeIfPresent(Int.self, forKey: .warm) ?? self.warm
@@ -34,6 +38,8 @@ extension AgentConfiguration: Codable {
         try values.encode(self.files, forKey: .files)
         try values.encode(self.storeMode, forKey: .storeMode)
         try values.encode(self.isolation, forKey: .isolation)
+        try values.encode(self.network, forKey: .network)
+        try values.encode(self.readOnlyPaths, forKey: .readOnlyPaths)
         try values.encode(self.permissions, forKey: .permissions)
         try values.encode(self.retries, forKey: .retries)
         try values.encode(self.warm, forKey: .warm)
@@ -60,6 +66,8 @@ extension AgentLimits: Codable {
         case ageSeconds = "age_seconds"
         case residentBytes = "resident_bytes"
         case memoryBytes = "memory_bytes"
+        case fileBytes = "file_bytes"
+        case processes
         case openFiles = "open_files"
     }
 
@@ -74,6 +82,7 @@ extension AgentLimits: Codable {
 
     private static let bounds: [(Member, any WritableKeyPath<AgentLimits, Int?> & Sendable)] = [
         (.ageSeconds, \.ageSeconds), (.residentBytes, \.residentBytes), (.memoryBytes, \.memoryBytes),
+        (.fileBytes, \.fileBytes), (.processes, \.processes),
     ]
 
     package init(from decoder: any Decoder) throws {

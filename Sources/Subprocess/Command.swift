@@ -22,6 +22,8 @@ package struct Command: Sendable {
     package var limits: ResourceLimits
     /// Whether set-uid programs below it stay without effect.
     package var noNewPrivileges: Bool
+    /// Namespaces of its own; nil for the host's.
+    package var sandbox: Sandbox?
     /// The user and group to run as; nil keeps ours. Needs privileges.
     package var user: (uid: UInt32, gid: UInt32)?
     /// How its output is cut into pieces.
@@ -34,6 +36,7 @@ package struct Command: Sendable {
         directory: String = "/",
         limits: ResourceLimits = ResourceLimits(),
         noNewPrivileges: Bool = true,
+        sandbox: Sandbox? = nil,
         user: (uid: UInt32, gid: UInt32)? = nil,
         output: OutputMode = .lines(maximumBytes: 1 << 20)
     ) {
@@ -43,6 +46,7 @@ package struct Command: Sendable {
         self.directory = directory
         self.limits = limits
         self.noNewPrivileges = noNewPrivileges
+        self.sandbox = sandbox
         self.user = user
         self.output = output
     }

@@ -21,12 +21,24 @@ enum Launcher {
         )
     }
 
-    /// The arguments that make it run `command`, whose program is at `path`.
-    static func arguments(for command: Command, path: String) -> [String] {
-        var arguments = ["-p", String(getpid()), "-d", command.directory]
+    /// The arguments that make it run `command`, whose program is at `path`. `launcher` is its own path.
+    static func arguments(
+        for command: Command,
+        path: String,
+        launcher: String
+    ) throws(SubprocessError) -> [String] {
+        var arguments = ["-p", String(getpid())]
         if let user = command.user {
             arguments += ["-u", String(user.uid), "-g", String(user.gid)]
         }
+        guard let sandbox = command.sandbox else { return arguments + self.program(command, path: path) }
+        return try arguments + ["-w", "--"] + sandbox.arguments(launcher: launcher) + ["-x"]
+            + self.program(command, path: path)
+    }
+
+    /// What both halves take alike, and the program.
+    private static func program(_ command: Command, path: String) -> [String] {
+        var arguments = ["-d", command.directory]
         if command.noNewPrivileges { arguments.append("-n") }
         let limits = command.limits
         let options = [

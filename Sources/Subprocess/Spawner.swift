@@ -103,7 +103,7 @@ package final class Spawner: Sendable {
 
     private func spawn(_ command: Command, path: String) async throws -> SpawnedProcess {
         let result = OneShot<Result<SpawnedProcess, SubprocessError>>()
-        let arguments = Launcher.arguments(for: command, path: path)
+        let arguments = try Launcher.arguments(for: command, path: path, launcher: self.launcher)
         self.thread.submit { [launcher] in
             do throws(SubprocessError) {
                 let process = try SpawnedProcess(

@@ -16,6 +16,7 @@ extension Worker {
     func open(_ order: WorkerOrder?) async throws(WorkerError) {
         let limits = self.order.configuration.limits
         let recalled = try await self.makeWorkspace()
+        try await self.checkProfile()
         if self.hasProcessPerTurn {
             _ = try self.command(for: nil)
             self.advance { state, effects in state.carry(state.driver.opened(), &effects) }
@@ -60,6 +61,21 @@ extension Worker {
         }
     }
 
+    /// A profile that the host cannot give starts nothing; it is never replaced by a weaker one.
+    private func checkProfile() async throws(WorkerError) {
+        let configuration = self.order.configuration
+        var problem = Profile.refusal(configuration)
+        if problem == nil, configuration.isolation == .sandbox {
+            problem = await self.tools.sandboxCheck.problem(self.tools.spawner, root: self.workspace.path)
+        }
+        guard let problem else { return }
+        let name = configuration.isolation.rawValue
+        throw WorkerError(
+            code: .workerStartFailed,
+            message: "this host cannot give the isolation profile \(name): \(problem)"
+        )
+    }
+
     /// Returns the agent's session that served the conversation last, where one is known.
     private func makeWorkspace() async throws(WorkerError) -> AgentSession? {
         do {
@@ -100,8 +116,9 @@ extension Worker {
             arguments: Array(configuration.command.dropFirst()),
             environment: variables,
             directory: self.workspace.work,
-            limits: Self.resources(configuration),
-            noNewPrivileges: configuration.isolation == .limits,
+            limits: Profile.limits(configuration),
+            noNewPrivileges: configuration.isolation != .none,
+            sandbox: Profile.sandbox(configuration, self.workspace),
             output: self.hasProcessPerTurn ? .bytes : .lines(maximumBytes: self.longestLine)
         )
     }
@@ -111,15 +128,6 @@ extension Worker {
     private var longestLine: Int {
         let (limits, mayEver) = (self.order.configuration.limits, self.order.configuration.storeMode == .snapshot)
         return mayEver ? limits.lineBytes + limits.snapshotBytes / 3 * 4 + 8 : limits.lineBytes
-    }
-
-    private static func resources(_ configuration: AgentConfiguration) -> ResourceLimits {
-        guard configuration.isolation == .limits else { return ResourceLimits() }
-        return ResourceLimits(
-            openFiles: configuration.limits.openFiles,
-            addressSpaceBytes: configuration.limits.memoryBytes,
-            coreBytes: 0
-        )
     }
 
     private func spawn(_ command: Command) async throws(WorkerError) {

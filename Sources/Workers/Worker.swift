@@ -59,6 +59,7 @@ package final class Worker: Sendable {
         let path: String?
         var log: Logger
         let metrics: Metrics
+        let sandboxCheck = SandboxCheck()
 
         func logging(_ fields: KeyValuePairs<String, LogValue>) -> Tools {
             var tools = self

@@ -1,6 +1,10 @@
 // turnpike-launcher: stands between a parent process and one program, so that the program's whole tree can be ended.
 //
-//   turnpike-launcher -p <parent pid> [-d dir] [-u uid -g gid] [-n] [-N|-P|-A|-F|-T|-C limit] -- /path/program args...
+//   turnpike-launcher -p <parent pid> [-d dir] [-u uid -g gid] [-n] [-w] [-N|-P|-A|-F|-T|-C limit] -- /path/program args...
+//   turnpike-launcher -x [-d dir] [-n] [-N|-P|-A|-F|-T|-C limit] -- /path/program args...
+//
+// With -x it only becomes the program: the inner half, where a sandbox stands between a launcher and its program. The
+// outer half then has -w: the sandbox's own process must not die of a SIGTERM that is meant for the program within.
 //
 // The launcher starts the program as the leader of a process group of its own and waits. It is a subreaper: whatever the
 // program leaves behind, double-forked or in another session, becomes the launcher's child and is found. It ends the tree
@@ -37,6 +41,8 @@ struct order {
     const char *directory;
     long uid, gid;  // -1: keep
     int no_new_privileges;
+    int is_wrapper;
+    int only_executes;
     struct {
         int option, resource;
         long long value;  // -1: keep
@@ -77,13 +83,15 @@ static long long number(const char *text) {
 
 static void parse(int argc, char **argv) {
     int option;
-    while ((option = getopt(argc, argv, "+p:d:u:g:nN:P:A:F:T:C:")) != -1) {
+    while ((option = getopt(argc, argv, "+p:d:u:g:nwxN:P:A:F:T:C:")) != -1) {
         switch (option) {
         case 'p': order.parent = (pid_t)number(optarg); break;
         case 'd': order.directory = optarg; break;
         case 'u': order.uid = number(optarg); break;
         case 'g': order.gid = number(optarg); break;
         case 'n': order.no_new_privileges = 1; break;
+        case 'w': order.is_wrapper = 1; break;
+        case 'x': order.only_executes = 1; break;
         case '?': exit(CANNOT_START);
         default:
             for (size_t i = 0; i < 6; i++) {
@@ -92,8 +100,8 @@ static void parse(int argc, char **argv) {
         }
     }
     order.program = argv + optind;
-    if (order.parent == 0 || order.program[0] == NULL) {
-        refuse("start", "anything", "-p <parent pid> and a program are needed");
+    if ((order.parent == 0) != order.only_executes || order.program[0] == NULL) {
+        refuse("start", "anything", "-p <parent pid> or -x, and a program, are needed");
         exit(CANNOT_START);
     }
 }
@@ -109,6 +117,11 @@ static void reset_signals(void) {
 }
 
 static void fail(const char *step, const char *what) {
+    if (order.only_executes) {
+        int code = errno;
+        refuse(step, what, strerror(code));
+        _exit(code == ENOENT ? NOT_FOUND : CANNOT_START);
+    }
     failed_errno = errno;
     failed_step = step;
     failed_what = what;
@@ -127,7 +140,8 @@ static void set_limit(int resource, long long value) {
 // Runs in the vforked child: turns it into the program. The order matters: limits while still privileged, groups before
 // the group before the user, the directory as the user, and the death signal last, because a change of user clears it.
 static void become_program(pid_t launcher) {
-    if (setpgid(0, 0) != 0) fail("lead", "a process group");
+    // A session of its own: no terminal of the parent's to read or to type into.
+    if (!order.only_executes && setsid() < 0) fail("lead", "a session");
     for (size_t i = 0; i < 6; i++) {
         if (order.limits[i].value >= 0) set_limit(order.limits[i].resource, order.limits[i].value);
     }
@@ -142,12 +156,19 @@ static void become_program(pid_t launcher) {
     if (order.directory != NULL && chdir(order.directory) != 0) fail("enter", order.directory);
     if (order.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("give up", "new privileges");
     if (syscall(SYS_close_range, 3, ~0U, 0) != 0) fail("close", "inherited descriptors");
-    // Should someone kill the launcher itself, the program does not stay behind.
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != launcher) _exit(1);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (!order.only_executes) {
+        // Should someone kill the launcher itself, the program does not stay behind.
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != launcher) _exit(1);
+    }
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    if (order.is_wrapper) {
+        sigaddset(&blocked, SIGTERM);
+        sigaddset(&blocked, SIGINT);
+        sigaddset(&blocked, SIGHUP);
+    }
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
     execv(order.program[0], order.program);
     fail("execute", order.program[0]);
 }
@@ -241,6 +262,7 @@ static void pass_on(void) {
 int main(int argc, char **argv) {
     reset_signals();
     parse(argc, argv);
+    if (order.only_executes) become_program(0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     // A parent that died before the line above sent no signal.

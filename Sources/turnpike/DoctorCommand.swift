@@ -4,6 +4,7 @@ import Postgres
 import Runtime
 import Store
 import Subprocess
+import Workers
 
 /// `doctor`: what would keep the gateway from working. Changes nothing.
 struct DoctorCommand: Sendable {
@@ -41,6 +42,7 @@ struct DoctorCommand: Sendable {
         guard !self.context.printsConfiguration(configuration) else { return .success }
         var findings = [Self.launcher(), Self.descriptors(configuration), Self.port(configuration.listen)]
         findings.append(Self.workspaces(configuration.workspaces))
+        findings.append(await Self.sandbox())
         findings += try await self.database(configuration)
         Console.write(self.context.invocation.has("--json") ? try Self.json(findings) : Self.lines(findings))
         return Self.exit(findings)
@@ -87,6 +89,26 @@ struct DoctorCommand: Sendable {
             )
         }
         return .ok("workspaces", parent == path ? path : "\(path), to be created")
+    }
+
+    /// Not a failure: only agents with that profile need it, and they are refused where it cannot be given.
+    private static func sandbox() async -> Finding {
+        do {
+            let spawner = Spawner(
+                launcher: try Spawner.findLauncher(),
+                reactor: try Reactor(name: "doctor"),
+                blocking: nil,
+                log: .silent,
+                metrics: nil
+            )
+            let root = FileManager.default.temporaryDirectory.path
+            guard let problem = await Profile.sandboxProblem(spawner, root: root) else {
+                return .ok("sandbox", "agents can have the isolation profile sandbox")
+            }
+            return .warn("sandbox", problem, "Install bubblewrap and allow user namespaces, if an agent is to have it.")
+        } catch {
+            return .warn("sandbox", "\(error)", "Mend the launcher first.")
+        }
     }
 
     // MARK: - The database
