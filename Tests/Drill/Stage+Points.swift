@@ -27,6 +27,8 @@ import TestKit
             case _ where !isReached: break
             case "exit":
                 let code = try await replica.process.end(within: .seconds(5))
+                slot.put(nil)
+                self.cluster.balancer.place(slot.number, at: nil)
                 if code != 137 { self.recorder.violated("points", "\(wish) ended with \(code)") }
             case "stop":
                 try await self.pause(6_500...8_000)
