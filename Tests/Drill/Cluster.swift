@@ -55,7 +55,7 @@ final class Cluster: Sendable {
         _ options: Options,
         on server: Server,
         settings: [String: String] = [:],
-        limits: String = Cluster.limits,
+        limits: String,
         arguments: [String] = []
     ) async throws -> Cluster {
         let folder = try ScratchDirectory()
@@ -97,10 +97,11 @@ final class Cluster: Sendable {
         return secret
     }
 
-    /// Short times, so that what leans on them is seen within a run.
-    static let limits = """
-        "start_seconds":15,"turn_seconds":30,"progress_seconds":4,"idle_seconds":3,"grace_seconds":1,"snapshot_deltas":6
-        """
+    /// Short times, so that what leans on them is seen within a run; `idle` is when a worker that rests may go.
+    static func limits(idle: Int) -> String {
+        #""start_seconds":15,"turn_seconds":30,"progress_seconds":4,"idle_seconds":\#(idle),"#
+            + #""grace_seconds":1,"snapshot_deltas":6"#
+    }
 
     private func putAgents(_ limits: String, _ arguments: [String]) async throws {
         let words = ([try await self.agentProgram()] + arguments).map { "\"\($0)\"" }.joined(separator: ",")

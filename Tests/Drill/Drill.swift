@@ -74,18 +74,14 @@ struct Drill {
         for planted in runs {
             var options = self.options
             options.plant = planted.bug
-            options.patience = .seconds(20)
+            options.patience = .seconds(planted.patience)
             var report: RunReport?
             // What a bug needs to show depends on chance: a few runs may pass before it does.
             for number in 0..<3 where report?.violations.isEmpty ?? true {
                 let seed = self.options.seed + UInt64(number)
-                let run = Run(
-                    options: options,
-                    name: planted.bug,
-                    kinds: planted.kinds,
-                    seed: seed,
-                    settings: planted.settings
-                )
+                var run = Run(options: options, name: planted.bug, kinds: planted.kinds, seed: seed)
+                run.settings = planted.settings
+                run.limits = Cluster.limits(idle: planted.idle)
                 report = await run.report(on: server)
             }
             guard let report else { continue }

@@ -3,6 +3,9 @@ struct PlantedRun: Sendable {
     let bug: String
     let kinds: [NemesisKind]
     var settings: [String: String] = [:]
+    /// How long a worker may have nothing to do, and how long a client tries, in seconds.
+    var idle = 3
+    var patience = 20
 
     static let all = [
         PlantedRun(bug: "noCompareAndSet", kinds: [.freezeReplica, .killReplica]),
@@ -12,7 +15,8 @@ struct PlantedRun: Sendable {
         PlantedRun(bug: "snapshotOutsideTransaction", kinds: [.killReplica]),
         PlantedRun(bug: "endOfOutputIsExit", kinds: [.muteWorker]),
         PlantedRun(bug: "joinedKeys", kinds: [.killWorker]),
-        PlantedRun(bug: "pollsOff", kinds: [.killReplica], settings: ["hints": "off"]),
+        // A turn that nobody looks for is found when the worker of its conversation goes; clients give up before.
+        PlantedRun(bug: "pollsOff", kinds: [.cutLockSession], settings: ["hints": "off"], idle: 12, patience: 9),
         PlantedRun(bug: "lockKept", kinds: [.killWorker]),
         PlantedRun(bug: "numberedEarly", kinds: [.killReplica]),
         PlantedRun(bug: "keyForgotten", kinds: [.loseAnswers, .killReplica]),

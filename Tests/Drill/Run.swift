@@ -25,6 +25,8 @@ struct Run {
     let seed: UInt64
     /// The replicas' settings, as in the configuration file.
     var settings: [String: String] = [:]
+    /// The agents' limits.
+    var limits = Cluster.limits(idle: 3)
 
     /// Clients talk for so long before the first fault.
     private static let calm: Duration = .seconds(1)
@@ -50,7 +52,7 @@ struct Run {
     }
 
     func perform(on server: Server) async throws -> RunReport {
-        let cluster = try await Cluster.start(self.options, on: server, settings: self.settings)
+        let cluster = try await Cluster.start(self.options, on: server, settings: self.settings, limits: self.limits)
         let report: RunReport
         do {
             report = try await self.perform(cluster)
