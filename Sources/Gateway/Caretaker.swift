@@ -3,25 +3,38 @@ import Runtime
 import Store
 
 /// The poll behind the hints for conversations that this replica owns: finds turns nobody announced, cancellations
-/// that were not heard, and fences that are no longer ours.
+/// that were not heard, fences that are no longer ours, and terms of ours that nobody here knows of.
 final class Caretaker: Service {
     let name = "caretaker"
     private let store: Store
     private let registry: ConversationRegistry
+    private let sweeper: Sweeper
+    private let wakeDispatcher: WakeUp
+    private let replica: ReplicaID
     private let limits: Limits
     private let log: Logger
 
-    init(store: Store, registry: ConversationRegistry, limits: Limits, log: Logger) {
-        self.store = store
-        self.registry = registry
-        self.limits = limits
-        self.log = log
+    init(tools: SessionTools, sweeper: Sweeper) {
+        self.store = tools.store
+        self.registry = tools.registry
+        self.sweeper = sweeper
+        self.wakeDispatcher = tools.wakeDispatcher
+        self.replica = tools.replica
+        self.limits = tools.limits
+        self.log = tools.log
     }
 
+    /// How many polls there are to one look for strays, which are rare and cost a second statement.
+    private static let pollsBetweenStrays = 5
+
     func run(until stop: StopSignal) async throws {
+        var suspected: Set<Fence> = []
+        var polls = 0
         while await !stop.wait(atMost: self.limits.pollInterval * Double.random(in: 0.8...1.2)) {
             do {
                 try await self.inspect(self.registry.sessions())
+                polls += 1
+                if polls % Self.pollsBetweenStrays == 0 { suspected = try await self.takeBack(suspected) }
             } catch {
                 self.log.warning("inspecting failed", ["error": .error(error)])
             }
@@ -45,5 +58,17 @@ final class Caretaker: Service {
                 session.look()
             }
         }
+    }
+
+    /// Takes the strays back that were there at the last look already, and returns those of this one. A session that is
+    /// just leaving has left the registry before it releases its row: that is one look, not two.
+    private func takeBack(_ suspected: Set<Fence>) async throws -> Set<Fence> {
+        let found = Set(try await self.store.strays(of: self.replica, beside: self.registry.numbers))
+        let strays = found.intersection(suspected)
+        guard !strays.isEmpty else { return found }
+        self.log.warning("terms that nobody serves are taken back", ["conversations": .count(strays.count)])
+        self.sweeper.announce(try await self.store.takeBack(Array(strays)))
+        self.wakeDispatcher.signal()
+        return found.subtracting(strays)
     }
 }

@@ -59,7 +59,10 @@ final class ConversationRegistry: Sendable {
         }
     }
 
-    /// Conversations this process has, those being acquired included.
+    /// The conversations this process has, those being acquired included, in no order.
+    var numbers: [ConversationNumber] { self.entries.withLock { Array($0.keys) } }
+
+    /// How many there are.
     var count: Int { self.entries.withLock { $0.count } }
 }
 

@@ -80,7 +80,7 @@ extension Gateway {
         )
         self.dispatcher = Dispatcher(tools: tools, intake: self.intake)
         self.spares = SpareKeeper(tools: tools, isDraining: { [intake] in intake.isDraining })
-        self.caretaker = Caretaker(store: store, registry: tools.registry, limits: tools.limits, log: tools.log)
+        self.caretaker = Caretaker(tools: tools, sweeper: self.sweeper)
         self.presence = Self.presence(
             configuration,
             store: store,

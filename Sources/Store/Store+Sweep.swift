@@ -91,7 +91,7 @@ extension Store {
 
     /// The one statement that ends turns without their holder's help: lock the conversation, discharge the marker,
     /// bump the epoch, then declare. `selection` yields (turn, epoch, code, retry) and has used `lastBind` binds.
-    private func discharge(_ selection: Query, lastBind: Int) async throws -> [SweptTurn] {
+    func discharge(_ selection: Query, lastBind: Int) async throws -> [SweptTurn] {
         precondition(selection.binds.count == lastBind, "the selection's binds do not match")
         let statement = Query(
             unescaped: """

@@ -74,7 +74,7 @@ extension EndToEnd {
             let marks = [
                 "WITH claimable AS", "h.epoch", "WITH selected AS ( SELECT m.turn", "turnpike.presence_key(replica)",
                 "INSERT INTO turnpike.replicas", "WITH RECURSIVE owners", "FROM turnpike.tokens",
-                "FROM turnpike.agents WHERE",
+                "FROM turnpike.agents WHERE", "SELECT c.id, c.epoch, c.owner_nonce FROM",
                 "WITH held AS ( UPDATE turnpike.conversations SET last_event",
             ]
             return marks.contains { statement.contains($0) }

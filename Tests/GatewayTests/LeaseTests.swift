@@ -111,4 +111,25 @@ struct LeaseTests {
             #expect(try await fixture.store.term(claim.number, nonce: freshID()) == nil)
         }
     }
+
+    @Test("a term that its living replica knows nothing of, as after a failover, does not keep its conversation")
+    func strayTerm() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("echo", "echo")
+            let turn = try await fixture.submit(agent, "c")
+            _ = try await fixture.ended(turn)
+            fixture.replica.conversationSession(turn)?.end(.evicted)
+            try await eventually("the row to be free") { try await fixture.isFree(turn.number) }
+            let nonce: Nonce = freshID()
+            _ = try await fixture.pool.query(
+                """
+                UPDATE turnpike.conversations
+                SET owner_nonce = \(nonce.text)::uuid, owner_replica = \(fixture.replica.id.text)::uuid
+                WHERE id = \(turn.number.value)::bigint
+                """
+            )
+            let next = try await fixture.submit(agent, "c")
+            #expect(try await fixture.ended(next).state == .completed)
+        }
+    }
 }

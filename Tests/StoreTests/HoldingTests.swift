@@ -190,6 +190,24 @@ struct HoldingTests {
         #expect(try await fixture.claimAll().count == 1)
     }
 
+    @Test("terms that their replica does not know of are found and taken back, and newer ones left alone")
+    func strays() async throws {
+        let fixture = try await StoreFixture.make()
+        let (known, _, _) = try await fixture.hold("known")
+        let (idle, settled, _) = try await fixture.hold("idle")
+        _ = try await fixture.store.settle(fixture.settlement(settled, "x"), fence: idle.fence)
+        let (busy, running, _) = try await fixture.hold("busy")
+        _ = try await fixture.hold("foreign", replica: freshID())
+        let found = try await fixture.store.strays(of: fixture.replica, beside: [known.fence.conversation])
+        #expect(Set(found) == [idle.fence, busy.fence])
+        let old = Fence(conversation: known.fence.conversation, epoch: known.fence.epoch, nonce: freshID())
+        let swept = try await fixture.store.takeBack([old] + found)
+        #expect(swept.map(\.turn) == [running.id] && swept.first?.code == .replicaLost)
+        #expect(try await fixture.store.strays(of: fixture.replica, beside: []) == [known.fence])
+        try await fixture.accept("idle")
+        #expect(try await fixture.claimAll().compactMap(\.conversation?.text) == ["idle"])
+    }
+
     @Test("the poll of an owner finds waiting turns, cancellations and lost fences")
     func inspecting() async throws {
         let fixture = try await StoreFixture.make()
