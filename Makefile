@@ -95,6 +95,11 @@ conformance: ## Drive agents of others through three replicas behind nginx, agai
 	@$(MAKE) --no-print-directory build
 	Tests/Conformance/run
 
+.PHONY: model
+model: ## Check the model of lease, fence, settlement and takeover, and that its mutations are found out
+	@deploy/packages.sh model
+	Tests/Model/run
+
 tsan: ## Run the suites that can take it under the thread sanitizer
 	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter '^($(TSAN_SUITES))\.'
 

@@ -1,17 +1,19 @@
 #!/bin/sh
-# Installs the Debian packages that are missing for one of: run, test, bench. Quick and silent when none is.
+# Installs the Debian packages that are missing for one of: run, test, bench, model. Quick and silent when none is.
 set -eu
 
 # Python runs the example agent.
 run="libpq-dev libssl-dev libcurl4-openssl-dev zlib1g-dev postgresql util-linux curl pkg-config gcc libc6-dev make python3"
 test="$run nginx-light haproxy pgbouncer python3-venv procps bubblewrap git chromium libfaketime"
 bench="$test postgresql-contrib"
+model="spin gcc libc6-dev"
 
 case "${1:-}" in
     run) wanted=$run ;;
     test) wanted=$test ;;
     bench) wanted=$bench ;;
-    *) echo "usage: $0 run|test|bench" >&2; exit 64 ;;
+    model) wanted=$model ;;
+    *) echo "usage: $0 run|test|bench|model" >&2; exit 64 ;;
 esac
 
 # A package counts as there, too, when another provides its name (nginx-full does for nginx-light's purpose).
