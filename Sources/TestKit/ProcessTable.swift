@@ -47,6 +47,16 @@ package enum ProcessTable {
         return line.flatMap { Int($0.filter(\.isNumber)) } ?? 0
     }
 
+    /// Every living process that was started with `mark` in its environment, wherever it went since.
+    package static func marked(_ mark: String) -> Set<pid_t> {
+        Set(self.parents().map(\.pid).filter { TextFile.read("/proc/\($0)/environ").contains(mark) })
+    }
+
+    /// What descends from `root` and has ended without anybody having looked.
+    package static func zombies(of root: pid_t) -> Set<pid_t> {
+        self.descendants(of: root).filter { self.fields(of: $0)?.first == "Z" }
+    }
+
     private static func parents() -> [(pid: pid_t, parent: pid_t)] {
         guard let folder = opendir("/proc") else { return [] }
         defer { closedir(folder) }
