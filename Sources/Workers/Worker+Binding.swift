@@ -1,5 +1,6 @@
 import Domain
 import Runtime
+import Subprocess
 
 // A worker that was started before its conversation, and how it gets one.
 
@@ -14,7 +15,8 @@ extension Worker {
         }
         let timer = Task {
             // Awaited by nobody: cancelled a few lines below, and harmless when it comes too late.
-            do { try await Task.sleep(for: .seconds(self.order.configuration.limits.startSeconds)) } catch { return }
+            let seconds = self.order.configuration.limits.startSeconds
+            do { try await self.tools.spawner.reactor.sleep(for: .seconds(seconds)) } catch { return }
             self.taken.resolve(.failure(Self.goneSpare))
         }
         defer { timer.cancel() }

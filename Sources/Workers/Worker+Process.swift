@@ -29,7 +29,7 @@ extension Worker {
             }
             let timer = Task {
                 // Awaited by nobody: cancelled a few lines below, and harmless when it comes too late.
-                do { try await Task.sleep(for: .seconds(limits.startSeconds)) } catch { return }
+                do { try await self.tools.spawner.reactor.sleep(for: .seconds(limits.startSeconds)) } catch { return }
                 self.startIsOverdue()
             }
             defer { timer.cancel() }
@@ -229,7 +229,8 @@ extension Worker {
         let status = await withTaskGroup(of: Void.self) { group in
             if !self.hasProcessPerTurn {
                 group.addTask {
-                    do { try await Task.sleep(for: Self.closedOutputGrace) } catch { return }
+                    // Not `Task.sleep`, which would keep the child, with all it read, until the grace is over.
+                    do { try await self.tools.spawner.reactor.sleep(for: Self.closedOutputGrace) } catch { return }
                     child.kill()
                 }
             }
