@@ -20,6 +20,7 @@ package struct API: Sendable {
     let operators = OperatorRoutes()
     let health: HealthRoutes
     let observer: Observer
+    private(set) var document = OpenAPIDocument()
     private let bodyLimit: Int
     private let dialectBodyLimit: Int
 
@@ -37,6 +38,7 @@ package struct API: Sendable {
         self.observer = Observer(log: log, metrics: metrics)
         self.bodyLimit = limits.turnBodyBytes
         self.dialectBodyLimit = limits.dialectBodyBytes
+        self.document = OpenAPIDocument(self.routes, version: version)
     }
 
     /// Every route, ready to be served.

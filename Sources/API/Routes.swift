@@ -2,7 +2,7 @@ import Domain
 import HTTP
 
 extension API {
-    /// Every route on one screen.
+    /// Every route on one screen. Each has an entry in `OpenAPI/Operations.swift`.
     var routes: [Route] {
         let agent = "/v1/agents/{agent}"
         let conversation = "\(agent)/conversations/{conversation}"
@@ -64,6 +64,7 @@ extension API {
             Route("GET", "/livez", .open(self.health.live)),
             Route("GET", "/readyz", .open(self.health.ready)),
             Route("GET", "/metrics", .open(self.health.scrape)),
+            Route("GET", "/openapi.json", .open(self.document.show)),
             Route("GET", "/", .open(Page.html)),
             Route("GET", "/page.css", .open(Page.style)),
             Route("GET", "/page.js", .open(Page.script)),

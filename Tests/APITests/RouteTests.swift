@@ -13,7 +13,7 @@ struct RouteTests {
     func doors() async throws {
         try await APIFixture.with { fixture in
             let open = fixture.api.routes.filter(\.isOpen).map(\.pattern)
-            #expect(open == ["/livez", "/readyz", "/metrics", "/", "/page.css", "/page.js"])
+            #expect(open == ["/livez", "/readyz", "/metrics", "/openapi.json", "/", "/page.css", "/page.js"])
             #expect(fixture.api.router().routes.count == fixture.api.routes.count)
             for route in fixture.api.routes {
                 let target = route.pattern.replacing("{turn}", with: "0198a1b2-0000-7000-8000-000000000001")

@@ -14,7 +14,7 @@ struct ChatRoutes: Sendable {
         let conversation = try Self.conversation(call.request, body)
         var followed = try await Dialect.submit(call, digest: body.digest, conversation: conversation) {
             let history = try await self.history(call.tenant, body, conversation)
-            let input = try Transcript.input(body.message, after: history, atMost: self.inputBytes)
+            let input = try ChatHistory.input(body.message, after: history, atMost: self.inputBytes)
             return TurnRequest(agent: body.model, conversation: conversation, input: input)
         }
         followed.cancelsOnDisconnect = body.cancelsOnDisconnect

@@ -56,7 +56,7 @@ enum ContentParts {
 }
 
 /// Earlier messages as context for a worker that has not seen them.
-enum Transcript {
+enum ChatHistory {
     /// One text part that cannot be taken for the message itself: it says what it is, and the messages are JSON, so that
     /// nothing in them can end it. Nil when there is nothing to tell.
     static func part(_ messages: [ChatMessage]) -> JSONValue? {

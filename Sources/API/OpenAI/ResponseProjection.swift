@@ -7,7 +7,7 @@ import HTTP
 /// A question of the worker ends the response, as the dialect wants it; the turn goes on, and what it says after the
 /// question is the next part, a response of its own.
 struct ResponseProjection: DialectProjection {
-    enum Status: String, Sendable {
+    enum Status: String, Sendable, CaseIterable {
         case queued
         case inProgress = "in_progress"
         case completed, failed, cancelled, incomplete

@@ -19,7 +19,7 @@ struct ResponseRoutes: Sendable {
         var place = ResponsePlace(conversation: nil, history: [])
         var followed = try await Dialect.submit(call, digest: body.digest, conversation: named) {
             place = try await ResponsePlace.find(call.tenant, body, model, named: named)
-            let input = try Transcript.input(message, after: place.history, atMost: self.inputBytes)
+            let input = try ChatHistory.input(message, after: place.history, atMost: self.inputBytes)
             var request = TurnRequest(agent: model, conversation: place.conversation, input: input)
             var note = DialectNote(response: body.settings.stored)
             note.thread = place.thread

@@ -1,0 +1,188 @@
+import Domain
+import Gateway
+
+/// The named schemas of `/openapi.json`.
+enum Components {
+    static let all = Self.shared.merging(Self.native) { first, _ in first }
+        .merging(Self.dialects) { first, _ in first }.merging(Self.agents) { first, _ in first }
+
+    private static let shared: [String: JSONValue] = [
+        "Any": Schema.map,
+        "Empty": Schema.object([:], isClosed: true),
+        "Status": Schema.object(["status": Schema.text]),
+        "Organization": Schema.object(["id": Schema.name]),
+        "Error": Schema.object([
+            "error": Schema.object([
+                "type": Schema.text, "code": Schema.text, "message": Schema.text, "param": Schema.orNull(Schema.text),
+                "request_id": Schema.orNull(Schema.text),
+            ])
+        ]),
+        "Replicas": Schema.object(["replicas": Schema.list(Schema.object(["id": Schema.uuid, "label": Schema.text]))]),
+        "DeadLetters": Schema.object([
+            "dead_letters": Schema.list(Schema.object(["turn": Schema.uuid, "code": Schema.text]))
+        ]),
+        "TokenRequest": Schema.request(
+            [
+                "name": Schema.text(1...32, pattern: "^[ -~]*$"), "expires_in_seconds": Schema.integer(1...315_360_000),
+                "scopes": Schema.list(Schema.choice(Scope.allCases.map(\.rawValue)), atLeast: 1),
+            ],
+            required: ["name", "scopes"]
+        ),
+        "Token": Schema.object(
+            ["id": Schema.uuid, "name": Schema.text, "scopes": Schema.list(Schema.text), "secret": Schema.text],
+            optional: ["secret"]
+        ),
+        "OneToken": Schema.object(["token": Schema.reference("Token")]),
+        "Tokens": Schema.object(["tokens": Schema.list(Schema.reference("Token"))]),
+        "Session": Schema.object(["session": Schema.map]),
+        "Speaker": Schema.object(["organization": Schema.name, "scopes": Schema.list(Schema.text)]),
+    ]
+
+    private static let native: [String: JSONValue] = [
+        "TurnRequest": Schema.request(
+            [
+                "input": Schema.either(
+                    Schema.text(1...1_000_000),
+                    Schema.list(Schema.reference("TextPart"), atLeast: 1)
+                ),
+                "on_busy": Schema.choice(BusyPolicy.allCases.map(\.rawValue)),
+                "deadline_seconds": Schema.integer(1...86_400),
+                "metadata": Schema.map, "client_key": Schema.text(1...200, pattern: "^[ -~]+$"),
+            ],
+            required: ["input"]
+        ),
+        "TextPart": Schema.object(["type": Schema.choice(["text"]), "text": Schema.text(1...1_000_000)]),
+        "SubmittedTurn": Schema.object(["turn": Schema.object(["id": Schema.uuid, "seq": Schema.number])]),
+        "Turn": Schema.object([
+            "id": Schema.uuid, "seq": Schema.number, "agent": Schema.name, "state": Schema.text,
+            "input": Schema.list(Schema.map), "outcome": Schema.orNull(Schema.map),
+        ]),
+        "OneTurn": Schema.object(["turn": Schema.reference("Turn")]),
+        "Turns": Schema.object(["turns": Schema.list(Schema.reference("Turn")), "next": Schema.orNull(Schema.number)]),
+        "Events": Schema.object([
+            "events": Schema.list(Schema.object(["seq": Schema.number, "type": Schema.text, "turn": Schema.uuid])),
+            "next": Schema.orNull(Schema.number),
+        ]),
+        "Conversation": Schema.object(["id": Schema.name, "agent": Schema.name, "last_turn": Schema.number]),
+        "Conversations": Schema.object([
+            "conversations": Schema.list(Schema.reference("Conversation")), "next": Schema.orNull(Schema.name),
+        ]),
+        "Approval": Schema.object(["id": Schema.uuid, "turn": Schema.uuid, "state": Schema.text]),
+        "OneApproval": Schema.object(["approval": Schema.reference("Approval")]),
+        "Approvals": Schema.object([
+            "approvals": Schema.list(Schema.reference("Approval")), "next": Schema.orNull(Schema.uuid),
+        ]),
+        "Decision": Schema.request(
+            ["decision": Schema.text(1...1_000), "reason": Schema.text(1...1_000)],
+            required: ["decision"]
+        ),
+    ]
+
+    private static let agents: [String: JSONValue] = [
+        // What the members mean together is checked too, by `AgentConfiguration.problems`.
+        "AgentConfiguration": Schema.request(
+            [
+                "command": Schema.list(Schema.text(1...131_071), atLeast: 1),
+                "driver": Schema.choice(DriverKind.allCases.map(\.rawValue)),
+                "environment": ["type": "object", "additionalProperties": Schema.text],
+                "files": ["type": "object", "additionalProperties": Schema.map],
+                "store_mode": Schema.choice(["snapshot", "file", "none"]),
+                "isolation": Schema.choice(Isolation.allCases.map(\.rawValue)),
+                "permissions": Schema.choice(PermissionPolicy.allCases.map(\.rawValue)),
+                "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
+                "limits": Schema.reference("AgentLimits"),
+            ],
+            required: ["command"]
+        ),
+        "AgentLimits": Schema.request(
+            [
+                "max_workers": Schema.integer(1...100_000), "start_seconds": Schema.integer(1...3_600),
+                "turn_seconds": Schema.integer(1...86_400), "progress_seconds": Schema.integer(1...86_400),
+                "idle_seconds": Schema.integer(1...604_800), "approval_seconds": Schema.integer(1...86_400),
+                "grace_seconds": Schema.integer(0...600), "line_bytes": Schema.integer(1_024...(256 << 20)),
+                "output_bytes": Schema.integer(1_024...(256 << 20)),
+                "snapshot_bytes": Schema.integer(1_024...(512 << 20)), "snapshot_deltas": Schema.integer(0...10_000),
+                "memory_bytes": Schema.integer((16 << 20)...(1 << 42)), "open_files": Schema.integer(16...1_000_000),
+            ],
+            required: []
+        ),
+        "Agent": Schema.object([
+            "id": Schema.name, "version": Schema.number, "configuration": Schema.reference("AgentConfiguration"),
+            "created_at": Schema.text, "updated_at": Schema.text,
+        ]),
+        "Agents": Schema.object(["agents": Schema.list(Schema.reference("Agent"))]),
+        "Check": Schema.object(["check": Schema.map]),
+    ]
+
+    private static let message: JSONValue = Schema.object(
+        [
+            "role": Schema.choice(ChatMessage.Role.allCases.map(\.rawValue)),
+            "content": Schema.either(Schema.text(1...1_000_000), Schema.list(Schema.reference("TextPart"), atLeast: 1)),
+        ]
+    )
+
+    private static let dialects: [String: JSONValue] = [
+        "Model": Schema.object([
+            "id": Schema.name, "object": Schema.choice(["model"]), "created": Schema.number, "owned_by": Schema.name,
+        ]),
+        "Models": Schema.object(["object": Schema.choice(["list"]), "data": Schema.list(Schema.reference("Model"))]),
+        "ChatRequest": Schema.object(
+            [
+                "model": Schema.name, "messages": Schema.list(Self.message, atLeast: 1),
+                "stream": Schema.orNull(Schema.flag), "stream_options": Schema.orNull(Schema.map),
+                "n": Schema.orNull(Schema.integer(1...1)), "prompt_cache_key": Schema.orNull(Schema.name),
+                "metadata": Schema.any, "on_disconnect": Schema.orNull(Schema.choice(["continue", "cancel"])),
+            ],
+            optional: [
+                "stream", "stream_options", "n", "prompt_cache_key", "metadata", "on_disconnect",
+            ]
+        ),
+        "ChatCompletion": Schema.object([
+            "id": Schema.text, "object": Schema.choice(["chat.completion"]), "created": Schema.number,
+            "model": Schema.name, "choices": Schema.list(Schema.map), "usage": Schema.orNull(Schema.map),
+        ]),
+        "ResponseRequest": Schema.object(
+            [
+                "model": Schema.name, "input": Schema.either(Schema.text, Schema.list(Schema.map)),
+                "instructions": Schema.orNull(Schema.text), "stream": Schema.orNull(Schema.flag),
+                "background": Schema.orNull(Schema.flag), "store": Schema.orNull(Schema.flag),
+                "metadata": Schema.orNull(Schema.map), "previous_response_id": Schema.orNull(Schema.text),
+                "conversation": Schema.orNull(Schema.either(Schema.name, Schema.object(["id": Schema.name]))),
+                "prompt_cache_key": Schema.orNull(Schema.name),
+                "on_disconnect": Schema.orNull(Schema.choice(["continue", "cancel"])),
+            ],
+            optional: [
+                "model", "instructions", "stream", "background", "store", "metadata", "previous_response_id",
+                "conversation", "prompt_cache_key", "on_disconnect",
+            ]
+        ),
+        "Response": Schema.object([
+            "id": Schema.text, "object": Schema.choice(["response"]), "created_at": Schema.number,
+            "status": Schema.choice(ResponseProjection.Status.allCases.map(\.rawValue)), "model": Schema.name,
+            "output": Schema.list(Schema.map), "metadata": Schema.map, "usage": Schema.orNull(Schema.map),
+            "previous_response_id": Schema.orNull(Schema.text), "error": Schema.orNull(Schema.map),
+        ]),
+        "Deleted": Schema.object(["id": Schema.text, "object": Schema.text, "deleted": Schema.flag]),
+        "Item": Schema.object([
+            "id": Schema.text, "type": Schema.choice(["message"]), "role": Schema.text,
+            "content": Schema.list(Schema.map),
+        ]),
+        "Items": Schema.object([
+            "object": Schema.choice(["list"]), "data": Schema.list(Schema.reference("Item")),
+            "first_id": Schema.orNull(Schema.text), "last_id": Schema.orNull(Schema.text), "has_more": Schema.flag,
+        ]),
+        "Thread": Schema.object([
+            "id": Schema.name, "object": Schema.choice(["conversation"]), "created_at": Schema.number,
+            "metadata": Schema.map,
+        ]),
+        "ThreadRequest": Schema.object(
+            [
+                "metadata": Schema.orNull(Schema.map),
+                "items": Schema.orNull(["type": "array", "items": Self.message, "maxItems": 20]),
+            ],
+            optional: ["metadata", "items"]
+        ),
+        "ThreadChange": Schema.object(["metadata": Schema.map]),
+        "ItemsRequest": Schema.object(["items": ["type": "array", "items": Self.message, "maxItems": 20]]),
+    ]
+}

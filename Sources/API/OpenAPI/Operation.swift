@@ -1,0 +1,97 @@
+import Domain
+
+/// What the document says of a route beside its method, its path and its scope.
+struct Operation: Sendable {
+    /// What is answered when all is well.
+    enum Answer: Sendable {
+        /// JSON of the named schema.
+        case json(String)
+        /// Text of a media type.
+        case text(String)
+        /// Nothing.
+        case nothing
+    }
+
+    let summary: String
+    /// The named schema of the body; nil where there is none.
+    var body: String?
+    /// Whether the body may be left out.
+    var isBodyOptional = false
+    /// Query parameters by name.
+    var query: [String: JSONValue]
+    /// Statuses of success.
+    let statuses: [Int]
+    let answer: Answer
+    /// Whether the answer may also be a stream of events.
+    var streams: Bool
+
+    init(
+        _ summary: String,
+        body: String? = nil,
+        isBodyOptional: Bool = false,
+        query: [String: JSONValue] = [:],
+        _ answer: Answer,
+        statuses: [Int] = [200],
+        streams: Bool = false
+    ) {
+        self.summary = summary
+        self.body = body
+        self.isBodyOptional = isBodyOptional
+        self.query = query
+        self.statuses = statuses
+        self.answer = answer
+        self.streams = streams
+    }
+
+    private var content: JSONValue {
+        var media: [String: JSONValue] = [:]
+        switch self.answer {
+        case .json(let schema): media["application/json"] = ["schema": Schema.reference(schema)]
+        case .text(let type): media[type] = ["schema": Schema.text]
+        case .nothing: break
+        }
+        if self.streams { media["text/event-stream"] = ["schema": Schema.text] }
+        return .object(media)
+    }
+
+    /// The operation object of the document.
+    func json(method: String, pattern: String, scope: String?) -> JSONValue {
+        var responses: [String: JSONValue] = [
+            "default": [
+                "description": "A refusal or a failure.",
+                "content": ["application/json": ["schema": Schema.reference("Error")]],
+            ]
+        ]
+        for status in self.statuses {
+            var response: [String: JSONValue] = ["description": .string(self.summary)]
+            if case .nothing = self.answer {} else { response["content"] = self.content }
+            responses[String(status)] = .object(response)
+        }
+        let path = pattern.matches(of: /{([a-z]+)}/).map { Self.parameter(String($0.1), in: "path", Schema.name) }
+        let query = self.query.sorted { $0.key < $1.key }.map { Self.parameter($0.key, in: "query", $0.value) }
+        var members: [String: JSONValue] = [
+            "summary": .string(self.summary),
+            "operationId": .string(Self.identity(method, pattern)),
+            "responses": .object(responses),
+            "security": scope == nil ? [] : [["bearer": []]],
+        ]
+        if !(path + query).isEmpty { members["parameters"] = .array(path + query) }
+        if let scope { members["description"] = .string("Needs a token with the scope `\(scope)`.") }
+        if let body {
+            members["requestBody"] = [
+                "required": .bool(!self.isBodyOptional),
+                "content": ["application/json": ["schema": Schema.reference(body)]],
+            ]
+        }
+        return .object(members)
+    }
+
+    private static func parameter(_ name: String, in place: String, _ schema: JSONValue) -> JSONValue {
+        ["name": .string(name), "in": .string(place), "required": .bool(place == "path"), "schema": schema]
+    }
+
+    private static func identity(_ method: String, _ pattern: String) -> String {
+        let words = pattern.split { !$0.isLetter && !$0.isNumber }
+        return ([method.lowercased()] + words.map(String.init)).joined(separator: "_")
+    }
+}
