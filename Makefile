@@ -14,8 +14,8 @@ SWIFT_DIRS := Package.swift Sources Tests Migrations
 # Suites that need nothing but the processor; the others start servers and processes.
 UNIT_SUITES := RuntimeTests|CryptoTests|DomainTests|FaultsTests|TidyTests
 # One after the other: each is written to use the machine alone, and several have deadlines of their own.
-SLOW_SUITES := TestKitTests EmbeddedPostgresTests PostgresTests HTTPTests SubprocessTests StoreTests WorkersTests \
-	GatewayTests APITests TurnpikeTests EndToEndTests DrillTests
+SLOW_SUITES := ArchiveTests TestKitTests EmbeddedPostgresTests PostgresTests HTTPTests SubprocessTests StoreTests \
+	WorkersTests GatewayTests APITests TurnpikeTests EndToEndTests DrillTests
 TSAN_SUITES := RuntimeTests|CryptoTests|DomainTests
 
 help: ## List the commands

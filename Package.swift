@@ -34,6 +34,8 @@ let package = Package(
         module("Runtime", ["CRuntime"]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev", "zlib1g-dev"])]),
         module("Crypto", ["CCrypto"]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        module("Archive", ["CArchive", "Crypto", "Runtime"]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         module("Postgres", ["CPostgres", "Runtime"]),
         module("HTTP", ["CRuntime", "Runtime"]),
@@ -61,11 +63,12 @@ let package = Package(
                 .embedInCode("0007_web_sessions.sql"),
                 .embedInCode("0008_spares.sql"),
                 .embedInCode("0009_openai.sql"),
+                .embedInCode("0010_snapshots.sql"),
             ],
             swiftSettings: house
         ),
         module("Store", ["Crypto", "Domain", "Faults", "Migrations", "Postgres", "Runtime"]),
-        module("Workers", ["Domain", "Faults", "Runtime", "Subprocess"]),
+        module("Workers", ["Archive", "Crypto", "Domain", "Faults", "Runtime", "Subprocess"]),
 
         // The story, the edge, the program.
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -93,6 +96,7 @@ let package = Package(
         module("TestKit", ["Domain", "EmbeddedPostgres", "Postgres", "Runtime", "Store", "Subprocess"]),
         tests("RuntimeTests", ["Runtime"]),
         tests("CryptoTests", ["Crypto"]),
+        tests("ArchiveTests", ["Archive", "CArchive", "Runtime"]),
         tests("DomainTests", ["Domain"]),
         tests("FaultsTests", ["Faults"]),
         tests("PostgresTests", ["Postgres", "Runtime", "TestKit"]),
@@ -116,7 +120,7 @@ let package = Package(
             "StoreTests",
             ["Crypto", "Domain", "EmbeddedPostgres", "Migrations", "Postgres", "Runtime", "Store", "TestKit"]
         ),
-        tests("WorkersTests", ["Domain", "Runtime", "Subprocess", "TestKit", "Workers"]),
+        tests("WorkersTests", ["Archive", "Domain", "Runtime", "Subprocess", "TestKit", "Workers"]),
         tests(
             "GatewayTests",
             ["Crypto", "Domain", "Gateway", "Postgres", "Runtime", "Store", "Subprocess", "TestKit", "Workers"]

@@ -54,6 +54,18 @@ package struct StreamingDigest: ~Copyable {
         precondition(status == 1, "libcrypto refused bytes for a digest")
     }
 
+    /// Writes the first bytes of the digest of everything added into `buffer`, at most 32, and begins a new one.
+    package mutating func finish(into buffer: UnsafeMutableRawBufferPointer) {
+        withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { digest in
+            var length: UInt32 = 0
+            let status = EVP_DigestFinal_ex(self.context, digest.baseAddress, &length)
+            precondition(status == 1 && length == 32, "libcrypto did not finish a digest")
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: digest[..<min(32, buffer.count)]))
+        }
+        let status = EVP_DigestInit_ex(self.context, nil, nil)
+        precondition(status == 1, "libcrypto does not begin a digest again")
+    }
+
     /// The 32-byte digest of everything added.
     package consuming func finish() -> [UInt8] {
         var length: UInt32 = 0

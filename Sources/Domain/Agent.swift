@@ -56,6 +56,8 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var files: [String: AgentFile] = [:]
     /// How the worker keeps a conversation's state.
     package var storeMode: StoreMode = .snapshot
+    /// How that state gets into snapshots.
+    package var snapshots = SnapshotPolicy()
     /// How far the worker is kept from its host.
     package var isolation: Isolation = .none
     /// With `sandbox` isolation: its network.
@@ -101,14 +103,17 @@ package struct AgentConfiguration: Sendable, Hashable {
         }
         found += self.sizeProblems
         found += AgentFile.problems(self.files)
-        if self.driver == .command, self.storeMode == .snapshot {
-            found.append(("store_mode", "a command worker cannot hand over snapshots; use file or none"))
+        if self.driver == .command, self.storeMode == .snapshot, self.snapshots.kind == .blob {
+            found.append(
+                ("store_mode", "a command worker cannot hand its state over; use file or none, or directory snapshots")
+            )
         }
         found += self.sandboxProblems
         if self.driver == .command, self.warm > 0 {
             found.append(("warm", "a command worker has no process before its turn, so none can be kept ready"))
         }
         if !(0...100).contains(self.warm) { found.append(("warm", "must be from 0 to 100")) }
+        found += self.snapshots.problems
         if !(0...10).contains(self.retries) { found.append(("retries", "must be from 0 to 10")) }
         for (index, server) in self.mcpServers.enumerated() {
             found += server.problems.map { ("mcp_servers[\(index)].\($0.member)", $0.problem) }
@@ -193,6 +198,12 @@ package struct AgentLimits: Sendable, Hashable {
     package var ageSeconds: Int?
     /// A worker whose process tree holds more memory than this is replaced after its turn; nil for no bound.
     package var residentBytes: Int?
+    /// Turns back from the newest whose snapshots are kept; older ones go once a base makes them superfluous.
+    package var snapshotKeepTurns = 1_000
+    /// With directory snapshots: all files of the workspace that are archived, by their apparent size.
+    package var workspaceBytes = 1 << 30
+    /// With directory snapshots: files, directories and links that are archived.
+    package var workspaceEntries = 100_000
     /// With `limits` or `sandbox` isolation: address space of each of its processes; nil for no bound.
     package var memoryBytes: Int?
     /// With `limits` or `sandbox` isolation: the largest file that it may write; nil for no bound.
@@ -224,6 +235,9 @@ package struct AgentLimits: Sendable, Hashable {
             + check("seed_bytes", self.seedBytes, 0...(1 << 20))
             + check("age_seconds", self.ageSeconds ?? 60, 1...31_536_000)
             + check("resident_bytes", self.residentBytes ?? (64 << 20), (1 << 20)...(1 << 42))
+            + check("snapshot_keep_turns", self.snapshotKeepTurns, 0...1_000_000_000)
+            + check("workspace_bytes", self.workspaceBytes, 1_024...(64 << 30))
+            + check("workspace_entries", self.workspaceEntries, 1...10_000_000)
             + check("memory_bytes", self.memoryBytes ?? (64 << 20), (16 << 20)...(1 << 42))
             + check("file_bytes", self.fileBytes ?? (64 << 20), 4_096...(1 << 42))
             + check("processes", self.processes ?? 64, 1...1_000_000)

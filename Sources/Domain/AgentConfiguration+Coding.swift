@@ -2,8 +2,7 @@
 
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
-        case driver, command, environment, files, isolation, permissions, retries, warm, usage, limits
-        case network
+        case driver, command, environment, files, snapshots, isolation, network, permissions, retries, warm, usage, limits
         case readOnlyPaths = "read_only_paths"
         case storeMode = "store_mode"
         case mcpServers = "mcp_servers"
@@ -19,6 +18,7 @@ extension AgentConfiguration: Codable {
         self.files = try values.decodeIfPresent([String: AgentFile].self, forKey: .files) ?? [:]
         let defaultMode: StoreMode = self.driver == .command ? .none : .snapshot
         self.storeMode = try values.decodeIfPresent(StoreMode.self, forKey: .storeMode) ?? defaultMode
+        self.snapshots = try values.decodeIfPresent(SnapshotPolicy.self, forKey: .snapshots) ?? self.snapshots
         self.isolation = try values.decodeIfPresent(Isolation.self, forKey: .isolation) ?? self.isolation
         self.network = try values.decodeIfPresent(WorkerNetwork.self, forKey: .network) ?? self.network
         self.readOnlyPaths = try values.decodeIfPresent([String].self, forKey: .readOnlyPaths) ?? []
@@ -37,6 +37,7 @@ extension AgentConfiguration: Codable {
         try values.encode(self.environment, forKey: .environment)
         try values.encode(self.files, forKey: .files)
         try values.encode(self.storeMode, forKey: .storeMode)
+        try values.encode(self.snapshots, forKey: .snapshots)
         try values.encode(self.isolation, forKey: .isolation)
         try values.encode(self.network, forKey: .network)
         try values.encode(self.readOnlyPaths, forKey: .readOnlyPaths)
@@ -65,6 +66,9 @@ extension AgentLimits: Codable {
         case seedBytes = "seed_bytes"
         case ageSeconds = "age_seconds"
         case residentBytes = "resident_bytes"
+        case snapshotKeepTurns = "snapshot_keep_turns"
+        case workspaceBytes = "workspace_bytes"
+        case workspaceEntries = "workspace_entries"
         case memoryBytes = "memory_bytes"
         case fileBytes = "file_bytes"
         case processes
@@ -77,7 +81,8 @@ extension AgentLimits: Codable {
         (.graceSeconds, \.graceSeconds),
         (.lineBytes, \.lineBytes), (.outputBytes, \.outputBytes), (.snapshotBytes, \.snapshotBytes),
         (.snapshotDeltas, \.snapshotDeltas), (.seedBytes, \.seedBytes),
-        (.openFiles, \.openFiles),
+        (.snapshotKeepTurns, \.snapshotKeepTurns),
+        (.workspaceBytes, \.workspaceBytes), (.workspaceEntries, \.workspaceEntries), (.openFiles, \.openFiles),
     ]
 
     private static let bounds: [(Member, any WritableKeyPath<AgentLimits, Int?> & Sendable)] = [

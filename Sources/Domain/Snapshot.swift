@@ -11,26 +11,32 @@ package struct Snapshot: Hashable, Sendable {
     package let parent: Int64
     /// Whether it is a full state or a difference.
     package let kind: Kind
-    /// The state itself, opaque to the gateway.
+    /// What the body is.
+    package let format: SnapshotFormat
+    /// The state itself; a blob is opaque to the gateway.
     package let body: [UInt8]
 
-    package init(seq: Int64, parent: Int64, kind: Kind, body: [UInt8]) {
+    package init(seq: Int64, parent: Int64, kind: Kind, format: SnapshotFormat = .blob, body: [UInt8]) {
         self.seq = seq
         self.parent = parent
         self.kind = kind
+        self.format = format
         self.body = body
     }
 }
 
-/// What a worker hands over at the end of a turn.
+/// What the end of a turn adds to the chain.
 package struct SnapshotUpdate: Hashable, Sendable {
     /// Whether it is a full state or a difference.
     package let kind: Snapshot.Kind
-    /// The state itself, opaque to the gateway.
+    /// What the body is.
+    package let format: SnapshotFormat
+    /// The state itself; a blob is opaque to the gateway.
     package let body: [UInt8]
 
-    package init(kind: Snapshot.Kind, body: [UInt8]) {
+    package init(kind: Snapshot.Kind, format: SnapshotFormat = .blob, body: [UInt8]) {
         self.kind = kind
+        self.format = format
         self.body = body
     }
 }

@@ -108,7 +108,10 @@ extension ConversationSession {
     func transcript(before turn: ArmedTurn, after chain: SnapshotChain, head: Int64) async -> Transcript?? {
         guard self.agent.driver == .acp, self.key != nil, turn.run != nil, turn.seq > 1 else { return .some(nil) }
         let seedBytes = self.agent.limits.seedBytes
-        guard chain.links.isEmpty, seedBytes > 0 else { return .some(.withheld) }
+        // A workspace that was restored may be no use to an agent that cannot open its own session again.
+        guard chain.links.isEmpty || self.agent.snapshots.kind == .directory, seedBytes > 0 else {
+            return .some(.withheld)
+        }
         let read = await self.persistently("transcript") { () -> Transcript? in
             try await self.tools.store.transcript(self.number, before: turn.seq, maximumBytes: seedBytes)
         } resolve: {

@@ -71,7 +71,7 @@ final class ConversationSession: Sendable {
         var shape = isWhole ? chain.shape : .untouched(head: head)
         switch await self.tools.workers.start(permit, self.order(chain, transcript), in: place) {
         case .failed(let error, let lease):
-            await self.fail(first, .workerStartFailed, error.message, head: head)
+            await self.fail(first, error.code, error.message, head: head)
             await self.leave(lease, .finished)
         case .started(let worker):
             async let noted: Void = self.note(pid: worker.pid)

@@ -98,7 +98,7 @@ extension Store {
         try await Self.reach(.hydrateBefore)
         let rows = try await self.pool.query(
             """
-            SELECT seq, parent, kind, body FROM turnpike.snapshots
+            SELECT seq, parent, kind, format, body FROM turnpike.snapshots
             WHERE conversation_id = \(fence.conversation.value)::bigint AND seq >= (
                 SELECT coalesce(max(seq), 0) FROM turnpike.snapshots
                 WHERE conversation_id = \(fence.conversation.value)::bigint AND kind = 'base')
@@ -112,6 +112,7 @@ extension Store {
                     seq: try row.get("seq"),
                     parent: try row.get("parent"),
                     kind: try row.get("kind", as: String.self) == "base" ? .base : .delta,
+                    format: try row.get("format", as: String.self) == "directory" ? .directory : .blob,
                     body: try row.get("body")
                 )
             }

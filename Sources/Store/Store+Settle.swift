@@ -180,9 +180,9 @@ extension Store {
                 FROM ended \(unescaped: Self.orNothing)
             ), saved AS (
                 INSERT INTO turnpike.snapshots
-                    (conversation_id, seq, parent, kind, body, sha256, epoch, owner_nonce)
+                    (conversation_id, seq, parent, kind, format, body, sha256, epoch, owner_nonce)
                 SELECT held.id, \(settlement.seq)::bigint, \(settlement.parent)::bigint,
-                    \(snapshot?.kind.rawValue)::text, \(snapshot?.body)::bytea,
+                    \(snapshot?.kind.rawValue)::text, \(snapshot?.format.rawValue)::text, \(snapshot?.body)::bytea,
                     \(snapshot.map { Digest.sha256($0.body) })::bytea, \(fence.epoch)::bigint,
                     \(fence.nonce.text)::uuid
                 FROM held, ended WHERE \(snapshot != nil)::boolean \(unescaped: Self.orNothing)

@@ -55,6 +55,18 @@ enum ProcessFiles {
         usage.cpuSeconds += ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
 
+    /// The process that has to collect it; nil when it has ended.
+    static func parent(of pid: Int32) -> Int32? {
+        let fields = Self.text("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ") ?? []
+        return fields.count > 1 ? Int32(fields[1]) : nil
+    }
+
+    /// Whether it uses the processor, or would if it were let.
+    static func isRunning(_ pid: Int32) -> Bool {
+        Self.text("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ").first.map { "RS".contains($0) }
+            ?? false
+    }
+
     static func text(_ path: String) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "" }

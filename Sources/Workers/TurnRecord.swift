@@ -20,6 +20,8 @@ struct TurnRecord: Sendable {
     /// A question was waiting then. Some agents end the prompt at once and are still busy: the next prompt would get an
     /// answer that is none ("queued for the next turn").
     var wasAsking = false
+    /// The workspace is archived when the turn has its answer.
+    var isArchived = false
 
     /// `keepsSnapshots`: the worker's state is only what a snapshot says, so a turn that leaves none spoils it.
     init(outputBytes: Int, keepsSnapshots: Bool) {
@@ -48,6 +50,11 @@ struct TurnRecord: Sendable {
         guard bytes <= self.outputBytes - self.counted else { return false }
         self.counted += bytes
         return true
+    }
+
+    /// Whether the workspace as it is now becomes the conversation's state.
+    func isToBeArchived(_ stop: DriverStop) -> Bool {
+        self.isArchived && !self.isCancelled && stop.stopReason != "refusal"
     }
 
     /// The ending when the worker says that it is done.

@@ -8,7 +8,7 @@ extension Worker {
     func assignment(_ order: WorkerOrder, recalled: AgentSession?) -> DriverAssignment {
         DriverAssignment(
             directory: self.workspace.work,
-            chain: order.chain,
+            chain: order.configuration.snapshots.kind == .blob ? order.chain : .empty,
             recalled: recalled.flatMap { $0.epoch < order.epoch ? $0 : nil },
             transcript: order.transcript,
             servers: order.configuration.mcpServers

@@ -15,6 +15,9 @@ extension Worker {
     /// A spare has no order yet.
     func open(_ order: WorkerOrder?) async throws(WorkerError) {
         let limits = self.order.configuration.limits
+        if let directory = self.directory, let order, self.mayWriteSnapshots {
+            try await self.restore(directory, order.chain.links)
+        }
         let recalled = try await self.makeWorkspace()
         try await self.checkProfile()
         if self.hasProcessPerTurn {
@@ -126,7 +129,8 @@ extension Worker {
     /// A line that carries a snapshot may be as long as the largest snapshot makes it; the driver holds all others to
     /// `line_bytes`.
     private var longestLine: Int {
-        let (limits, mayEver) = (self.order.configuration.limits, self.order.configuration.storeMode == .snapshot)
+        let (limits, configuration) = (self.order.configuration.limits, self.order.configuration)
+        let mayEver = configuration.storeMode == .snapshot && configuration.snapshots.kind == .blob
         return mayEver ? limits.lineBytes + limits.snapshotBytes / 3 * 4 + 8 : limits.lineBytes
     }
 
@@ -303,6 +307,7 @@ extension Worker {
         }
         self.taken.resolve(.failure(Self.goneSpare))
         for observer in observers { observer(exit) }
+        self.rememberTree()
         self.place.release()
         if PlantedBug.descriptorKept.isPlanted { _ = dup(STDERR_FILENO) }
         self.gone.resolve(())
@@ -311,7 +316,9 @@ extension Worker {
     private func removeWorkspace() async {
         guard self.state.withLock({ $0.binding?.keepsWorkspace != true }) else { return }
         do {
-            try await self.tools.blocking.run { [workspace] in try workspace.remove() }
+            try await self.tools.blocking.run { [workspace, root = self.tools.root] in
+                try workspace.remove(below: root)
+            }
         } catch {
             let fields: KeyValuePairs<String, LogValue> = ["path": .text(self.workspace.path), "error": .error(error)]
             self.tools.log.warning("workspace not removed", fields)

@@ -21,6 +21,8 @@ extension Worker {
         case cancelled
         /// The process is to be ended by signal.
         case interrupt
+        /// The worker is done; what it left in its workspace is to be archived.
+        case answered
         case ended(TurnRecord.Ending)
     }
 
@@ -50,9 +52,15 @@ extension Worker {
         var signals: [TurnSignal] = []
         /// Questions of the turn that wait for an answer.
         var questions: Set<String> = []
+        /// How the worker said that it is done with the turn that runs, while its workspace is archived.
+        var answer: DriverStop?
+        /// What is in its workspace, as the newest snapshot has it.
+        var tree: SettledTree?
         var lastActivity = ContinuousClock.now
         /// Its processes are stopped, by us.
         var isFrozen = false
+        /// They are for as long as its workspace is archived.
+        var isPaused = false
         var wasKilled = false
         var hasKeptSession = false
         var exit: WorkerExit?
@@ -85,7 +93,13 @@ extension Worker {
                     self.questions.insert(question.id)
                     self.signal(.question(question), &effects)
                 case .idle(let stop):
-                    if let turn = self.turn { self.finish(turn.ending(stop), &effects) }
+                    guard let turn = self.turn, self.answer == nil else { continue }
+                    guard turn.isToBeArchived(stop) else {
+                        self.finish(turn.ending(stop), &effects)
+                        continue
+                    }
+                    self.answer = stop
+                    self.signal(.answered, &effects)
                 case .declined(let code, let message):
                     if let turn = self.turn { self.finish(turn.declined(code, message), &effects) }
                 case .failed(let code, let message, let sure):
@@ -131,6 +145,7 @@ extension Worker {
         private mutating func close(_ ending: TurnRecord.Ending, _ effects: inout Effects) {
             self.signal(.ended(ending), &effects)
             self.turn = nil
+            self.answer = nil
             self.questions = []
         }
 
@@ -173,10 +188,10 @@ extension Worker {
             }
         }
 
-        /// When the worker last gave a sign of life. While it waits for an answer, or is frozen, the silence is not its
-        /// own.
+        /// When the worker last gave a sign of life. While it waits for an answer, has given its own, or is frozen, the
+        /// silence is not its own.
         func lastSign(now: ContinuousClock.Instant) -> ContinuousClock.Instant {
-            self.questions.isEmpty && !self.isFrozen ? self.lastActivity : now
+            self.questions.isEmpty && self.answer == nil && !self.isFrozen ? self.lastActivity : now
         }
     }
 }

@@ -28,7 +28,7 @@ extension Worker {
         }
         if self.hasProcessPerTurn { await self.spawn(for: turn) }
         let ending = await withTaskCancellationHandler {
-            await self.follow(until: deadline, seconds: seconds, ask: ask, emit: emit)
+            await self.follow(turn, wantsBase: wantsBase, until: deadline, seconds: seconds, ask: ask, emit: emit)
         } onCancel: {
             self.abandon()
         }
@@ -41,13 +41,16 @@ extension Worker {
         let outputBytes = self.order.configuration.limits.outputBytes
         let effects = self.state.withLock { state -> Effects? in
             guard state.lifecycle.takesTurns, let binding = state.binding else { return nil }
-            let wants: Snapshot.Kind? =
-                binding.mayWriteSnapshots && turn.run != nil ? (wantsBase ? .base : .delta) : nil
+            let isKept = binding.mayWriteSnapshots && turn.run != nil
+            let wants: Snapshot.Kind? = isKept && self.directory == nil ? (wantsBase ? .base : .delta) : nil
             let prompt = DriverPrompt(turn: turn, epoch: binding.epoch, wants: wants)
             var effects = Effects()
             state.apply(.turnGiven, &effects)
-            let keepsSnapshots = binding.mayWriteSnapshots && state.driver.handsOverSnapshots
+            let isArchived = binding.mayWriteSnapshots && self.directory != nil
+            let keepsSnapshots = binding.mayWriteSnapshots && state.driver.handsOverSnapshots || isArchived
             state.turn = TurnRecord(outputBytes: outputBytes, keepsSnapshots: keepsSnapshots)
+            state.turn?.isArchived = isKept && isArchived
+            state.tree?.isCurrent = false
             state.signals = []
             state.questions = []
             state.lastActivity = .now
@@ -60,6 +63,8 @@ extension Worker {
     }
 
     private func follow(
+        _ turn: ArmedTurn,
+        wantsBase: Bool,
         until deadline: ContinuousClock.Instant,
         seconds: Int,
         ask: @escaping @Sendable (PermissionQuestion) async -> PermissionAnswer,
@@ -76,6 +81,7 @@ extension Worker {
                         group.addTask { self.answer(question.id, await ask(question)) }
                     case .cancelled: group.addTask { await self.waitOutGrace() }
                     case .interrupt: group.addTask { await self.interrupt() }
+                    case .answered: group.addTask { await self.archive(after: turn, wantsBase: wantsBase) }
                     case .ended(let ending):
                         group.cancelAll()
                         return ending

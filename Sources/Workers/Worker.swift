@@ -11,6 +11,8 @@ package final class Worker: Sendable {
     /// Since when it is there.
     let born = ContinuousClock.now
     let workspace: Workspace
+    /// How its workspace gets into snapshots; nil when it does not.
+    let directory: DirectoryArchive?
     let tools: Tools
     let permit: PermitKeeper
     let place: WorkerPlace
@@ -54,6 +56,9 @@ package final class Worker: Sendable {
     struct Tools: Sendable {
         let spawner: Spawner
         let blocking: BlockingPool
+        /// For what reads and writes whole workspaces.
+        let archives: BlockingPool
+        let trees: RememberedTrees
         let root: String
         /// The gateway's own search path.
         let path: String?
@@ -74,6 +79,9 @@ package final class Worker: Sendable {
         self.order = Contract(org: order.org, agent: order.agent, configuration: order.configuration)
         self.place = place
         self.workspace = Workspace(root: tools.root, order: order)
+        self.directory =
+            binding.mayWriteSnapshots
+            ? DirectoryArchive(order.configuration, self.workspace, root: tools.root) : nil
         self.tools = tools.logging([
             "deployment": .text(order.deployment.text), "agent": .text(order.agent.text),
         ])
@@ -87,6 +95,8 @@ package final class Worker: Sendable {
         self.order = Contract(org: order.org, agent: order.agent, configuration: order.configuration)
         self.place = place
         self.workspace = Workspace(root: tools.root, spare: order.workspace)
+        // Used once it has a conversation and a lease; what the spare has put there by then is in its first base.
+        self.directory = DirectoryArchive(order.configuration, self.workspace, root: tools.root)
         self.tools = tools.logging(["workspace": .text(order.workspace.text), "agent": .text(order.agent.text)])
         let setup = Self.setup(order.configuration, order.instance)
         self.state = Locked(State(driver: Self.driver(order.configuration, setup), binding: nil))
@@ -192,7 +202,7 @@ package final class Worker: Sendable {
             guard state.isFrozen else { return }
             state.isFrozen = false
             state.lastActivity = .now
-            state.child?.thaw()
+            if !state.isPaused { state.child?.thaw() }
         }
     }
 

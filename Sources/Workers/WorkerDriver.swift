@@ -116,7 +116,7 @@ enum DriverOddity: String, Sendable, CaseIterable {
 struct DriverStop: Sendable {
     let stopReason: String
     let usage: JSONValue?
-    let snapshot: OfferedSnapshot
+    var snapshot: OfferedSnapshot
 }
 
 /// What a worker gave, or should have given, along with its reply.

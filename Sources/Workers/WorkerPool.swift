@@ -24,6 +24,8 @@ package final class WorkerPool: Sendable {
         self.tools = Worker.Tools(
             spawner: spawner,
             blocking: BlockingPool(threads: 2),
+            archives: BlockingPool(threads: 2),
+            trees: RememberedTrees(),
             root: workspaces,
             path: getenv("PATH").map { String(cString: $0) },
             log: log,

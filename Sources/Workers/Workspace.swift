@@ -1,3 +1,4 @@
+import Archive
 import Domain
 import FoundationEssentials
 import Glibc
@@ -61,28 +62,23 @@ struct Workspace: Sendable, Hashable {
         }
         let own = try self.descriptor(below: root)
         defer { close(own) }
-        for part in ["home", "work", "tmp"] { close(try Self.directory(part, in: own)) }
+        for part in ["home", "work", "tmp"] { close(try Directories.make(part, in: own)) }
     }
 
     /// Opens the workspace itself, which is made unless it is there. The caller closes it.
     func descriptor(below root: String) throws(SystemError) -> Int32 {
         let base = try SystemError.check("open \(root)", open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
         defer { close(base) }
-        return try Self.directory(String(self.path.dropFirst(root.utf8.count + 1)), in: base)
+        return try Directories.make(self.name(below: root), in: base)
     }
 
-    /// Makes the directory unless it is there, and opens it; `ELOOP` or `ENOTDIR` when something else has its name.
-    private static func directory(_ name: String, in parent: Int32) throws(SystemError) -> Int32 {
-        if mkdirat(parent, name, 0o700) != 0 {
-            let error = SystemError.last("mkdir \(name)")
-            guard error.number == EEXIST else { throw error }
-        }
-        let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-        return try SystemError.check("open \(name)", openat(parent, name, flags))
-    }
+    /// Its name in the root.
+    func name(below root: String) -> String { String(self.path.dropFirst(root.utf8.count + 1)) }
 
     /// Removes it with all that is in it.
-    func remove() throws {
-        try FileManager.default.removeItem(atPath: self.path)
+    func remove(below root: String) throws(SystemError) {
+        let base = try SystemError.check("open \(root)", open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+        defer { close(base) }
+        try Directories.remove(self.name(below: root), in: base)
     }
 }

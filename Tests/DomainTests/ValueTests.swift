@@ -139,6 +139,30 @@ struct AgentConfigurationTests {
         #expect(throws: DecodingError.self) { try self.decode(text) }
     }
 
+    @Test(
+        "patterns that could match nothing, or mean nothing here, are refused",
+        arguments: [
+            #""kind":"directory","include":["/home"]"#, #""kind":"directory","include":["a/b"]"#,
+            #""kind":"directory","exclude":["home/../x"]"#, #""kind":"directory","exclude":["!x"]"#,
+            #""kind":"directory","exclude":[""]"#, #""kind":"directory","exclude":["home//x"]"#,
+            #""kind":"blob","exclude":["*.log"]"#,
+        ]
+    )
+    func patterns(_ members: String) throws {
+        #expect(try self.decode(#"{"command":["x"],"snapshots":{\#(members)}}"#).problems.count == 1)
+    }
+
+    @Test("a command agent may have snapshots of its directory")
+    func directory() throws {
+        let snapshots = #"{"kind":"directory","include":["home/.x/**","*.db","work/"],"exclude":["**/tmp/*"]}"#
+        let configuration = try self.decode(
+            #"{"driver":"command","command":["x"],"store_mode":"snapshot","snapshots":\#(snapshots)}"#
+        )
+        #expect(configuration.problems.isEmpty && configuration.snapshots.kind == .directory)
+        let again = try JSONDecoder().decode(AgentConfiguration.self, from: JSONEncoder().encode(configuration))
+        #expect(again == configuration)
+    }
+
     @Test("a configuration that cannot run names its problem")
     func problems() throws {
         #expect(try self.decode(#"{"command":[]}"#).problems.map(\.member) == ["command"])

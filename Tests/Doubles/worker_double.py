@@ -333,6 +333,7 @@ def descriptors(_):
 sayings = {
     "descriptors": descriptors,
     "environment": lambda _: json.dumps(dict(os.environ)),
+    "files": lambda request: (it := {}, exec(request["params"]["prompt"][-1]["text"], it), str(it.get("reply", "")))[2],
     "error-text": lambda _: "API Error: 500 Internal Server Error",
     "limits": lambda _: json.dumps(limits()),
     "parts": lambda request: json.dumps([part["type"] for part in request["params"]["prompt"]]),

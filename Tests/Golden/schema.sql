@@ -129,12 +129,15 @@ CREATE TABLE turnpike.conversations (
     active_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
     workspace uuid,
+    origin bigint,
+    origin_seq bigint,
     CONSTRAINT conversations_check CHECK (((owner_nonce IS NULL) = (owner_replica IS NULL))),
     CONSTRAINT conversations_check1 CHECK (((running IS NULL) OR (owner_nonce IS NOT NULL))),
     CONSTRAINT conversations_check2 CHECK (((ready_at IS NULL) OR (owner_nonce IS NULL))),
     CONSTRAINT conversations_check3 CHECK ((head <= last_turn)),
     CONSTRAINT conversations_epoch_check CHECK ((epoch >= 0)),
     CONSTRAINT conversations_head_check CHECK ((head >= 0)),
+    CONSTRAINT conversations_origin CHECK (((origin IS NULL) = (origin_seq IS NULL))),
     CONSTRAINT conversations_queued_check CHECK ((queued >= 0))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
@@ -236,8 +239,10 @@ CREATE TABLE turnpike.snapshots (
     epoch bigint NOT NULL,
     owner_nonce uuid NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
+    format text DEFAULT 'blob'::text NOT NULL,
     CONSTRAINT snapshots_check CHECK (((parent >= 0) AND (parent < seq))),
     CONSTRAINT snapshots_check1 CHECK (((kind = 'base'::text) OR (parent > 0))),
+    CONSTRAINT snapshots_format_check CHECK ((format = ANY (ARRAY['blob'::text, 'directory'::text]))),
     CONSTRAINT snapshots_kind_check CHECK ((kind = ANY (ARRAY['base'::text, 'delta'::text]))),
     CONSTRAINT snapshots_sha256_check CHECK ((octet_length(sha256) = 32))
 );
@@ -350,6 +355,7 @@ CREATE INDEX dead_letters_recent ON turnpike.dead_letters USING btree (org, died
 CREATE INDEX deployments_conversation ON turnpike.deployments USING btree (conversation_id, started_at);
 CREATE INDEX deployments_live ON turnpike.deployments USING btree (replica) WHERE (ended_at IS NULL);
 CREATE INDEX openai_turns_fingerprint ON turnpike.openai_turns USING btree (org, fingerprint, made_at) WHERE (fingerprint IS NOT NULL);
+CREATE INDEX snapshots_bases ON turnpike.snapshots USING btree (conversation_id, seq) WHERE ((kind = 'base'::text) AND (parent > 0));
 CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
 CREATE INDEX tokens_parent ON turnpike.tokens USING btree (parent) WHERE (parent IS NOT NULL);
 CREATE UNIQUE INDEX turns_client_key ON turnpike.turns USING btree (org, client_key) WHERE (client_key IS NOT NULL);
