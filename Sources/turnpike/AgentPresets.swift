@@ -19,6 +19,9 @@ extension AgentPreset {
         ]
     }
 
+    /// What a snapshot leaves out of every workspace: it can be made again, and is often large.
+    private static let caches = [".cache/", "__pycache__/", "node_modules/", ".venv/"]
+
     private static func configuration(
         _ command: [String],
         _ change: (inout AgentConfiguration) -> Void
@@ -27,6 +30,8 @@ extension AgentPreset {
         configuration.permissions = .ask
         configuration.limits.startSeconds = 90
         configuration.limits.graceSeconds = 8
+        configuration.snapshots.kind = .directory
+        configuration.snapshots.exclude = Self.caches
         change(&configuration)
         return configuration
     }
@@ -38,6 +43,7 @@ extension AgentPreset {
         remarks: ["Asks for permission before commands that it takes for dangerous, not before all."],
         settings: Self.endpoint(),
         template: Self.configuration(["hermes-acp"]) {
+            $0.snapshots.exclude.append("home/.hermes/logs/")
             $0.usage = .cumulative
             $0.files["home/.hermes/config.yaml"] = AgentFile(
                 """
@@ -65,6 +71,7 @@ extension AgentPreset {
         remarks: ["Edits files in its workspace without asking; asks before commands."],
         settings: Self.endpoint(),
         template: Self.configuration(["vibe-acp"]) {
+            $0.snapshots.exclude.append("home/.vibe/logs/vibe.log")
             $0.usage = .cumulative
             $0.environment["MODEL_API_KEY"] = "{{api_key}}"
             $0.files["home/.vibe/config.toml"] = AgentFile(
@@ -112,6 +119,7 @@ extension AgentPreset {
         remarks: [],
         settings: Self.endpoint(),
         template: Self.configuration(["code-puppy", "--acp"]) {
+            $0.snapshots.exclude.append("home/.code_puppy/plugin-skills/")
             $0.usage = .perTurn
             $0.files["home/.code_puppy/extra_models.json"] = AgentFile(
                 """
@@ -161,6 +169,7 @@ extension AgentPreset {
         ],
         settings: Self.endpoint(model: "what LiteLLM calls it, such as openai/NAME"),
         template: Self.configuration(["openhands", "acp"]) {
+            $0.snapshots.exclude.append("home/.openhands/cache/")
             $0.environment = [
                 "OPENHANDS_SUPPRESS_BANNER": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True",
                 // Without it the tmux servers of all conversations would be one.

@@ -21,6 +21,7 @@ struct PresetTests {
         #expect(text.contains("127.0.0.1:1"))
         #expect(try JSONDecoder().decode(AgentConfiguration.self, from: Data(text.utf8)) == configuration)
         #expect(configuration.permissions == .ask)
+        #expect(configuration.snapshots.kind == .directory)
     }
 
     @Test("presets have names of their own, and each says how it is installed")
