@@ -91,10 +91,11 @@ class Conversation:
         assert self.word in reply, f"the reply is {reply[:120]!r}"
         sent = self.installation.model.requests(mark)
         assert sent, "the model's log has no such request"
-        users = [one for one in sent[-1]["messages"] if one["role"] == "user" and self.word in str(one["content"])]
+        # The first: an agent may ask for a title of all of it afterwards.
+        users = [one for one in sent[0]["messages"] if one["role"] == "user" and self.word in str(one["content"])]
         assert users, "the model was not sent the word"
         told = mark in str(users[-1]["content"])
-        assert told or sent[-1]["messages"].index(users[-1]) < len(sent[-1]["messages"]) - 1
+        assert told or sent[0]["messages"].index(users[-1]) < len(sent[0]["messages"]) - 1
         how = "in a transcript told by the gateway" if told else "in the agent's own history"
         if told and not self.report.get("loads_sessions"):
             how += " (the agent offers no session/load)"
