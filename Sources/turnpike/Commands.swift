@@ -148,8 +148,8 @@ enum Commands {
                 "turnpike agent add hermes --set base_url=http://127.0.0.1:8080/v1 --set model=qwen3",
                 "with a model of yours"
             ),
-            ("turnpike agent add vibe … --set program=/opt/vibe/bin/vibe-acp", "installed off the search path"),
-            ("turnpike agent add vibe … --set permissions=allow --print", "look first"),
+            ("turnpike agent add vibe --set program=/opt/vibe/bin/vibe-acp", "installed off the search path"),
+            ("turnpike agent add vibe --set permissions=allow --print", "look first"),
         ]
     )
 

@@ -24,7 +24,7 @@ struct CommandLineParserTests {
             (["serv"], #"there is no command "serv" (did you mean "serve"?)"#),
             (["frobnicate"], #"there is no command "frobnicate""#),
             (["--json", "status"], "the command comes first, before --json"),
-            (["agent"], #""agent" needs one of: list, show, put, delete"#),
+            (["agent"], #""agent" needs one of: list, show, put, presets, add, check, delete"#),
             (["agent", "lsit"], #""agent" has no part "lsit" (did you mean "list"?)"#),
             (["agent", "show"], "agent show needs NAME"),
             (["agent", "show", "a", "b"], #"agent show does not take "b""#),

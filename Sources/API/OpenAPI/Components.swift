@@ -18,6 +18,10 @@ enum Components {
             ])
         ]),
         "Replicas": Schema.object(["replicas": Schema.list(Schema.object(["id": Schema.uuid, "label": Schema.text]))]),
+        "Workers": Schema.object([
+            "workers": Schema.list(Schema.object(["state": Schema.text, "pid": Schema.number, "agent": Schema.name])),
+            "circuits": Schema.list(Schema.object(["agent": Schema.name, "state": Schema.text])),
+        ]),
         "DeadLetters": Schema.object([
             "dead_letters": Schema.list(Schema.object(["turn": Schema.uuid, "code": Schema.text]))
         ]),
