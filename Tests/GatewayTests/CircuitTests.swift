@@ -12,7 +12,10 @@ struct CircuitTests {
         "an agent that does not start fails the turns that try, makes the others wait visibly, and gives them up in time"
     )
     func opens() async throws {
-        try await GatewayFixture.with({ $0.limits.leaseWait = .milliseconds(700) }) { fixture in
+        try await GatewayFixture.with({
+            $0.limits.leaseWait = .milliseconds(700)
+            $0.limits.breakerFirst = .seconds(60)
+        }) { fixture in
             let broken = try await fixture.agent("broken", "early", "3")
             for number in 0..<3 {
                 let record = try await fixture.ask(broken, "c\(number)")
