@@ -208,9 +208,10 @@ extension Worker {
         }
     }
 
+    /// What a killed one still had to say is left unread: it may be a flood.
     private func read(from child: ChildProcess) async {
         do {
-            while let output = try await child.nextOutput() {
+            while !self.state.withLock({ $0.wasKilled }), let output = try await child.nextOutput() {
                 let bytes =
                     switch output {
                     case .line(let bytes), .bytes(let bytes): bytes
