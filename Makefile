@@ -95,10 +95,15 @@ conformance: ## Drive agents of others through three replicas behind nginx, agai
 	@$(MAKE) --no-print-directory build
 	Tests/Conformance/run
 
-.PHONY: model
+.PHONY: model churn
 model: ## Check the model of lease, fence, settlement and takeover, and that its mutations are found out
 	@deploy/packages.sh model
 	Tests/Model/run
+
+churn: toolchain ## Start and end 500 of each stubborn worker, and look for what is left
+	$(SWIFT) build --build-tests
+	@$(MAKE) --no-print-directory .build/debug/turnpike-launcher
+	TURNPIKE_CHURN=500 $(SWIFT) test --skip-build --filter '^WorkersTests\..*ChurnTests'
 
 tsan: ## Run the suites that can take it under the thread sanitizer
 	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter '^($(TSAN_SUITES))\.'
