@@ -64,6 +64,7 @@ let package = Package(
                 .embedInCode("0008_spares.sql"),
                 .embedInCode("0009_openai.sql"),
                 .embedInCode("0010_snapshots.sql"),
+                .embedInCode("0011_drain.sql"),
             ],
             swiftSettings: house
         ),

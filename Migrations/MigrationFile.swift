@@ -25,5 +25,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0008_spares", PackageResources._008_spares_sql),
         MigrationFile("0009_openai", PackageResources._009_openai_sql),
         MigrationFile("0010_snapshots", PackageResources._010_snapshots_sql),
+        MigrationFile("0011_drain", PackageResources._011_drain_sql),
     ]
 }

@@ -123,6 +123,10 @@ struct OperatorCall: Sendable {
         self.gateway.workers()
     }
 
+    func drain(_ replica: ReplicaID?) async throws -> ReplicaRecord {
+        try await self.gateway.drain(replica, askedBy: self.principal.token)
+    }
+
     func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
         try await self.gateway.deadLetters(limit: limit)
     }

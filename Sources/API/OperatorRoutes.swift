@@ -29,6 +29,18 @@ struct OperatorRoutes: Sendable {
         )
     }
 
+    /// `POST /v1/replicas/{replica}/drain`; `self` is the replica that answers. Answers at once; the record, asked for
+    /// again, says when the replica is empty.
+    func drain(_ call: OperatorCall) async throws -> Response {
+        _ = try QueryValues(call.request, known: [])
+        if !call.request.body.isEmpty { _ = try JSONMembers(JSONBody.read(call.request), known: []) }
+        let text = call.request.parameters["replica"] ?? ""
+        let named = ReplicaID(text)
+        guard named != nil || text == "self" else { throw APIError(404, "not_found", "no such replica") }
+        let replica = try await call.drain(named)
+        return .json(JSONWriter.object { json in json.member("replica") { $0.members(of: replica) } }, status: 202)
+    }
+
     /// `GET /v1/dead-letters?limit=`: the newest first.
     func deadLetters(_ call: OperatorCall) async throws -> Response {
         let query = try QueryValues(call.request, known: ["limit"])

@@ -58,6 +58,7 @@ extension API {
 
             Route("GET", "/v1/replicas", .operators(self.operators.replicas)),
             Route("GET", "/v1/workers", .operators(self.operators.workers)),
+            Route("POST", "/v1/replicas/{replica}/drain", .operators(self.operators.drain)),
             Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),
             Route("PUT", "/v1/organizations/{org}", .operators(self.operators.putOrganization)),
 

@@ -29,6 +29,10 @@ final class Dispatcher: Service {
     func run(until stop: StopSignal) async throws {
         await withDiscardingTaskGroup { group in
             while !stop.isRaised {
+                guard !self.intake.isDraining else {
+                    await self.handOver(until: stop)
+                    break
+                }
                 let hadMore = await self.dispatch(into: &group)
                 if !hadMore { await self.tools.wakeDispatcher.wait(atMost: self.pollDelay, or: stop) }
             }
@@ -76,6 +80,8 @@ final class Dispatcher: Service {
     // MARK: - One claim
 
     private func serve(_ claim: Claim) async {
+        // Claimed while the drain began: the others are there for it.
+        guard !self.intake.isDraining else { return await self.abandon(claim) }
         guard self.tools.registry.enter(claim.number) else {
             // Ours already: a session that is just leaving. Its release makes the conversation ready again.
             return await self.putBack(claim, .lockBusy)
@@ -302,6 +308,16 @@ final class Dispatcher: Service {
     /// From now on draining waits for no turn.
     func leaveAtOnce() {
         self.hurry.raise()
+    }
+
+    /// Asked to drain, but not to end yet: no new claims, idle sessions end now, busy ones after their turn, however long
+    /// that takes.
+    private func handOver(until stop: StopSignal) async {
+        self.tools.log.info("handing over", ["sessions": .count(self.tools.registry.count)])
+        while !stop.isRaised {
+            for session in self.tools.registry.sessions() { session.end(.draining) }
+            await self.tools.wakeDispatcher.wait(atMost: .milliseconds(100), or: stop)
+        }
     }
 
     /// No new claims; idle sessions end now, busy ones after their turn, and what is left after the grace is killed.

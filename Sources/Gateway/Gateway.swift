@@ -28,6 +28,7 @@ package struct GatewayConfiguration: Sendable {
 package struct Gateway: Sendable {
     /// The configuration in force.
     package let configuration: GatewayConfiguration
+    let log: Logger
     let store: Store
     let intake: TurnIntake
     let feed: EventFeed
@@ -98,6 +99,26 @@ package struct Gateway: Sendable {
     package func workers() -> (workers: [WorkerRecord], circuits: [CircuitRecord]) {
         let workers = self.dispatcher.workers
         return (workers.records(), workers.failingCircuits)
+    }
+
+    /// Asks a replica, wherever it is, to hand over what it holds and to claim nothing more, and returns its record;
+    /// nil is this one. It is drained once the record says `draining` and counts no conversation and no worker. Asking
+    /// again changes nothing. For operators; `token` is who asks.
+    package func drain(_ replica: ReplicaID?, askedBy token: TokenID) async throws -> ReplicaRecord {
+        let target = replica ?? self.configuration.replica
+        guard try await reaching({ try await self.store.askToDrain(target) }) else {
+            throw GatewayError.notFound("replica")
+        }
+        self.log.warning("a replica is asked to drain", ["asked": .text(target.text), "token": .text(token.text)])
+        if target == self.configuration.replica {
+            self.beginDraining()
+        } else {
+            self.hints.send(.drain, to: target)
+        }
+        guard let record = try await self.replicas().first(where: { $0.id == target }) else {
+            throw GatewayError.notFound("replica")
+        }
+        return record
     }
 
     /// The newest dead letters. For operators.

@@ -53,6 +53,7 @@ extension Gateway {
         let tools = Self.tools(configuration, on: platform, store: store, hints: hints)
         let agents = AgentDirectory(store: store)
         self.configuration = configuration
+        self.log = tools.log
         self.store = store
         self.hints = hints
         self.agentDirectory = agents
@@ -86,7 +87,8 @@ extension Gateway {
             store: store,
             leases: tools.leases,
             sweeper: self.sweeper,
-            intake: self.intake,
+            isDraining: { [intake] in intake.isDraining },
+            drain: { [intake, spares] in Self.drain(intake, spares) },
             tools: tools
         )
         self.tokens = TokenDesk(store: store)
@@ -148,7 +150,8 @@ extension Gateway {
         store: Store,
         leases: LeaseKeeper,
         sweeper: Sweeper,
-        intake: TurnIntake,
+        isDraining: @escaping @Sendable () -> Bool,
+        drain: @escaping @Sendable () -> Void,
         tools: SessionTools
     ) -> ReplicaPresence {
         ReplicaPresence(
@@ -157,7 +160,8 @@ extension Gateway {
             sweeper: sweeper,
             wakeDispatcher: tools.wakeDispatcher,
             workers: { tools.workers.placesTaken },
-            isDraining: { intake.isDraining },
+            isDraining: isDraining,
+            drain: drain,
             configuration: configuration,
             log: tools.log
         )
@@ -167,6 +171,7 @@ extension Gateway {
     private func listen(on session: DirectSession) {
         guard self.configuration.usesHints else { return }
         let (registry, feed, approvals) = (self.registry, self.feed, self.approvals)
+        let (intake, spares) = (self.intake, self.spares)
         session.onNotification { _, payload in
             switch HintMessage(payload: payload) {
             case .look(let number): registry.session(number)?.look()
@@ -176,15 +181,20 @@ extension Gateway {
                 feed.hinted(number)
             case .follow(let number, let replica): feed.interested(replica, in: number)
             case .events(let number): feed.hinted(number)
+            case .drain: Self.drain(intake, spares)
             case nil: break
             }
         }
     }
 
-    /// Begins to leave: not ready from now on. The services are stopped after this.
+    /// Not ready and no new claims from now on, idle conversations are handed over. Before a stop, or long before.
     package func beginDraining() {
-        self.intake.drain()
-        self.spares.look()
+        Self.drain(self.intake, self.spares)
+    }
+
+    private static func drain(_ intake: TurnIntake, _ spares: SpareKeeper) {
+        intake.drain()
+        spares.look()
     }
 
     /// Leaves without waiting for running turns: each fails, or goes back to the queue where its agent allows another

@@ -14,6 +14,8 @@ enum HintMessage: Sendable, Hashable {
     case follow(ConversationNumber, ReplicaID)
     /// A conversation that your readers follow has new events.
     case events(ConversationNumber)
+    /// You were asked to drain.
+    case drain
 
     var payload: String {
         switch self {
@@ -22,11 +24,16 @@ enum HintMessage: Sendable, Hashable {
         case .approval(let number, let id): "approval \(number) \(id)"
         case .follow(let number, let replica): "follow \(number) \(replica)"
         case .events(let number): "events \(number)"
+        case .drain: "drain"
         }
     }
 
     /// Nil for what this version does not understand: another version may say more.
     init?(payload: String) {
+        if payload == "drain" {
+            self = .drain
+            return
+        }
         let words = payload.split(separator: " ").map(String.init)
         guard words.count >= 2, let value = Int64(words[1]) else { return nil }
         let number = ConversationNumber(value)

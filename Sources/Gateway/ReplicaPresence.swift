@@ -14,6 +14,7 @@ final class ReplicaPresence: Service {
     private let sweeper: Sweeper
     private let workers: @Sendable () -> Int
     private let isDraining: @Sendable () -> Bool
+    private let drain: @Sendable () -> Void
     private let wakeDispatcher: WakeUp
     private let configuration: GatewayConfiguration
     private let log: Logger
@@ -25,6 +26,7 @@ final class ReplicaPresence: Service {
         wakeDispatcher: WakeUp,
         workers: @escaping @Sendable () -> Int,
         isDraining: @escaping @Sendable () -> Bool,
+        drain: @escaping @Sendable () -> Void,
         configuration: GatewayConfiguration,
         log: Logger
     ) {
@@ -34,6 +36,7 @@ final class ReplicaPresence: Service {
         self.wakeDispatcher = wakeDispatcher
         self.workers = workers
         self.isDraining = isDraining
+        self.drain = drain
         self.configuration = configuration
         self.log = log
     }
@@ -46,7 +49,8 @@ final class ReplicaPresence: Service {
             do {
                 try await self.watch(&freeSince)
                 rounds += 1
-                if rounds % 4 == 0 { try await self.beat() }
+                // Somebody may wait for the end of a drain, so that is told more often.
+                if rounds % 4 == 0 || self.isDraining() { try await self.beat() }
             } catch {
                 // Nothing may be concluded about peers from a look that failed.
                 freeSince = [:]
@@ -84,13 +88,14 @@ final class ReplicaPresence: Service {
     }
 
     private func beat() async throws {
-        try await self.store.beat(
+        let isAskedToDrain = try await self.store.beat(
             self.configuration.replica,
             label: self.configuration.label,
             version: self.configuration.version,
             workers: self.workers(),
             draining: self.isDraining()
         )
+        if isAskedToDrain { self.drain() }
     }
 
     private func watch(_ freeSince: inout [ReplicaID: ContinuousClock.Instant]) async throws {

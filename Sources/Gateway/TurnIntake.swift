@@ -40,9 +40,10 @@ final class TurnIntake: Sendable {
     /// Whether this replica is leaving. It still accepts turns: they are durable, and another replica serves them.
     var isDraining: Bool { self.draining.withLock { $0 } }
 
-    /// From now on `isDraining`.
+    /// From now on `isDraining`; again is harmless.
     func drain() {
         self.draining.withLock { $0 = true }
+        self.wakeDispatcher.signal()
     }
 
     func submit(_ request: TurnRequest, org: OrganizationID) async throws -> SubmittedTurn {

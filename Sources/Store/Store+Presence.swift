@@ -3,23 +3,35 @@ import Postgres
 
 extension Store {
     /// Records this replica or refreshes what the others see of it. Nothing is decided by the record's age: who is
-    /// dead is told by the presence lock, which is taken before the record is made.
+    /// dead is told by the presence lock, which is taken before the record is made. Returns whether somebody has asked
+    /// this replica to drain.
+    @discardableResult
     package func beat(
         _ replica: ReplicaID,
         label: String,
         version: String,
         workers: Int,
         draining: Bool
-    ) async throws {
-        _ = try await self.pool.query(
+    ) async throws -> Bool {
+        let rows = try await self.pool.query(
             """
             INSERT INTO turnpike.replicas (replica, label, version, workers, draining)
             VALUES (\(replica.text)::uuid, \(label)::text, \(version)::text, \(workers)::integer,
                 \(draining)::boolean)
             ON CONFLICT (replica) DO UPDATE
             SET seen_at = now(), workers = excluded.workers, draining = excluded.draining
+            RETURNING drain_asked
             """
         )
+        return try rows.first?.get("drain_asked") ?? false
+    }
+
+    /// Asks a replica to drain; false when there is no such replica. Asking again changes nothing.
+    package func askToDrain(_ replica: ReplicaID) async throws -> Bool {
+        let rows = try await self.pool.query(
+            "UPDATE turnpike.replicas SET drain_asked = true WHERE replica = \(replica.text)::uuid RETURNING 1"
+        )
+        return !rows.isEmpty
     }
 
     /// Removes this replica's record at the end of a clean stop, when nothing is owned any more.

@@ -4,7 +4,7 @@ enum Commands {
         [
             Self.dev, Self.serve, Self.migrate, Self.doctor, Self.agentList, Self.agentShow, Self.agentPut,
             Self.agentPresets, Self.agentAdd, Self.agentCheck, Self.agentDelete, Self.tokenCreate, Self.tokenList,
-            Self.tokenRevoke, Self.chat, Self.status, Self.workers,
+            Self.tokenRevoke, Self.chat, Self.status, Self.workers, Self.drain,
         ]
 
     // MARK: Options that several commands share
@@ -252,6 +252,24 @@ enum Commands {
         details: ["Needs a token with the operator scope."],
         examples: [
             ("turnpike workers", "state, process, age, memory, processor time"), ("turnpike workers --json", "all"),
+        ]
+    )
+
+    static let drain = CommandSpec(
+        path: ["drain"],
+        summary: "empty a replica: it claims nothing more and hands its conversations over",
+        options: [
+            OptionSpec(name: "--replica", value: "ID", help: "which one (default: the one that answers)"),
+            OptionSpec(name: "--timeout", value: "SECONDS", help: "how long to wait until it is empty (default: 60)"),
+        ] + Self.client + [Self.json],
+        details: [
+            "Running turns finish first. The replica is not ready from then on, answers until it is stopped, and never",
+            "serves again: stop it and start another. Ends with 1 when it is not empty in time; asking again is harmless.",
+            "Needs a token with the operator scope.",
+        ],
+        examples: [
+            ("turnpike drain --replica 0190a1b2-…", "the id is in status"),
+            ("turnpike drain --url http://10.0.0.7:7100 --timeout 300", "this one, with time for long turns"),
         ]
     )
 }

@@ -51,6 +51,7 @@ struct Main {
         case "token list": try await TokenCommands(context: context).list()
         case "token revoke": try await TokenCommands(context: context).revoke()
         case "chat": return try await ChatCommand(context).run()
+        case "drain": try await DrainCommand(context: context).run()
         case "status": try await StatusCommand(context: context).run()
         case "workers": try await WorkersCommand(context: context).run()
         default: throw CommandFailure(.failure, "the command \(context.invocation.name) has no code")

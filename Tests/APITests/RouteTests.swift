@@ -18,6 +18,7 @@ struct RouteTests {
             for route in fixture.api.routes {
                 let target = route.pattern.replacing("{turn}", with: "0198a1b2-0000-7000-8000-000000000001")
                     .replacing("{token}", with: "0198a1b2-0000-7000-8000-000000000001")
+                    .replacing("{replica}", with: "0198a1b2-0000-7000-8000-000000000001")
                     .replacing("{", with: "").replacing("}", with: "")
                 let answer = try await fixture.stranger.send(route.method, target)
                 guard !route.isOpen else {

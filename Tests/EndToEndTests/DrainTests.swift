@@ -1,3 +1,4 @@
+import Domain
 import Glibc
 import Postgres
 import TestKit
@@ -45,6 +46,48 @@ extension EndToEnd {
                 }
                 try await Ledger(installation).check(turns: 4 * Self.conversations)
                 #expect(try await Ledger(installation).count("SELECT count(*) FROM turnpike.replicas") == 1)
+            }
+        }
+
+        @Test("turnpike drain empties a replica through another, with hints and without", arguments: ["on", "off"])
+        func drainByCommand(hints: String) async throws {
+            try await Installation.with { installation in
+                let leaving = try await installation.replica(["hints": hints])
+                let client = installation.client(leaving.port)
+                try await client.putPaced()
+                _ = try await client.reply("paced", "idle", "one")
+                let running = try await client.submit("paced", "busy", "one 30 0.05")
+                try await installation.says(running, atLeast: 2)
+                let staying = try await installation.replica(["hints": hints])
+                let words = ["drain", "--url", "http://127.0.0.1:\(staying.port)", "--token", installation.token]
+                let drain: @Sendable (String, String) async throws -> Program.Ended = { replica, seconds in
+                    try await Program.run(
+                        words + ["--replica", replica, "--timeout", seconds],
+                        installation.environment(),
+                        in: installation.folder
+                    )
+                }
+                let early = try await drain(leaving.id, "0")
+                #expect(early.status == 1 && early.text.contains("goes on draining"), "\(early.text)")
+                let drained = try await drain(leaving.id, "20")
+                #expect(drained.status == 0 && drained.text.contains("is empty"), "\(drained.text)")
+                let outcome = try #require(try await client.turn(running)["outcome"])
+                #expect(outcome["state"]?.text == "completed", "the running turn ended first")
+                let held: Query = """
+                    SELECT count(*) FROM turnpike.conversations WHERE owner_replica = \(leaving.id)::uuid
+                    """
+                #expect(try await Ledger(installation).count(held) == 0)
+
+                // It is not ready, answers on, and the other one serves what it accepts.
+                #expect(try await client.http.send("GET", "/readyz").status == 503)
+                #expect(ReplyList.items(try await client.reply("paced", "idle", "two")) == ["one", "two"])
+                #expect(try await Ledger(installation).count(held) == 0)
+                #expect(try await drain(leaving.id, "5").status == 0)
+                #expect(try await drain("0198a1b2-0000-7000-8000-000000000001", "5").status == 1)
+                #expect(staying.process.text.contains("a replica is asked to drain"))
+                leaving.process.signal(SIGTERM)
+                #expect(try await leaving.process.end(within: .seconds(15)) == 0)
+                try await Ledger(installation).check(turns: 3)
             }
         }
     }

@@ -17,7 +17,12 @@ enum Components {
                 "request_id": Schema.orNull(Schema.text),
             ])
         ]),
-        "Replicas": Schema.object(["replicas": Schema.list(Schema.object(["id": Schema.uuid, "label": Schema.text]))]),
+        "Replica": Schema.object([
+            "id": Schema.uuid, "label": Schema.text, "draining": Schema.flag, "workers": Schema.number,
+            "conversations": Schema.number,
+        ]),
+        "OneReplica": Schema.object(["replica": Schema.reference("Replica")]),
+        "Replicas": Schema.object(["replicas": Schema.list(Schema.reference("Replica"))]),
         "Workers": Schema.object([
             "workers": Schema.list(Schema.object(["state": Schema.text, "pid": Schema.number, "agent": Schema.name])),
             "circuits": Schema.list(Schema.object(["agent": Schema.name, "state": Schema.text])),

@@ -183,6 +183,13 @@ extension Operation {
         "GET /v1/session": Operation("Say who is speaking.", .json("Speaker")),
         "DELETE /v1/session": Operation("Sign a browser out.", .nothing, statuses: [204]),
         "GET /v1/replicas": Operation("List replicas.", .json("Replicas")),
+        "POST /v1/replicas/{replica}/drain": Operation(
+            "Ask a replica to hand over what it holds; `self` is the one that answers.",
+            body: "Empty",
+            isBodyOptional: true,
+            .json("OneReplica"),
+            statuses: [202]
+        ),
         "GET /v1/workers": Operation("List this replica's workers, and the agents it holds back.", .json("Workers")),
         "GET /v1/dead-letters": Operation(
             "List dead letters, the newest first.",
