@@ -1,0 +1,73 @@
+import Postgres
+import Runtime
+import Testing
+
+@Suite("Several hosts", .timeLimit(.minutes(1)))
+struct SeveralHostsTests {
+    @Test("the pool and the lock session pass over the one that takes no writes, and follow when it changes")
+    func readWrite() async throws {
+        let first = try await PrivateServer.make(label: "h1", settings: ["default_transaction_read_only = on"])
+        let second = try await PrivateServer.make(label: "h2")
+        let hosts = "host=\(first.directory),\(second.directory) user=postgres dbname=postgres application_name=hosts"
+        let bench = Bench(try Bench(second), conninfo: hosts + " target_session_attrs=read-write")
+        let pool = bench.pool(size: 2)
+        // The lock session asks for a server that takes writes by itself.
+        let session = DirectSession(
+            configuration: .init(conninfo: hosts),
+            reactor: bench.reactor,
+            blocking: bench.blocking,
+            log: bench.log
+        )
+        let stop = StopSignal()
+        async let run: Void = session.run(until: stop)
+        defer { stop.raise() }
+        try await eventually { session.isTrusted }
+        try await pool.query("CREATE TEMP TABLE here (n int)")
+        #expect(try await Self.sessions(on: first) == 0)
+        #expect(try await Self.sessions(on: second) == 2)
+
+        try await Self.setReadOnly(first, false)
+        try await Self.setReadOnly(second, true)
+        try await eventually {
+            do {
+                try await pool.query("CREATE TABLE IF NOT EXISTS written (n int)")
+                return try await Self.sessions(on: first) >= 1
+            } catch let error as PostgresError {
+                #expect(error.sqlState == "25006" && error.isWorthRepeating, "\(error)")
+                return false
+            }
+        }
+        // The lock session writes nothing: it moves when the old primary ends it.
+        let connection = try await Bench(second).connect()
+        try await connection.query(
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hosts'
+            """
+        )
+        await connection.close()
+        try await eventually {
+            guard session.isTrusted else { return false }
+            return try await Self.sessions(on: first) == 2
+        }
+        #expect(try await Self.sessions(on: second) == 0)
+        stop.raise()
+        try await run
+        await pool.close()
+    }
+
+    private static func sessions(on server: PrivateServer) async throws -> Int {
+        let connection = try await Bench(server).connect()
+        let rows = try await connection.query(
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'hosts'"
+        )
+        await connection.close()
+        return try rows[0].get("n")
+    }
+
+    private static func setReadOnly(_ server: PrivateServer, _ isOn: Bool) async throws {
+        let connection = try await Bench(server).connect()
+        try await connection.simple("ALTER SYSTEM SET default_transaction_read_only = \(isOn ? "on" : "off")")
+        try await connection.simple("SELECT pg_reload_conf()")
+        await connection.close()
+    }
+}
