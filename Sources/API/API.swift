@@ -9,6 +9,7 @@ package struct API: Sendable {
     let turns: TurnRoutes
     let events: EventRoutes
     let conversations = ConversationRoutes()
+    let snapshots = SnapshotRoutes()
     let approvals = ApprovalRoutes()
     let agents = AgentRoutes()
     let models = ModelRoutes()

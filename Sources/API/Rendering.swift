@@ -57,6 +57,24 @@ extension JSONWriter {
         self.member("worker_pid", number: conversation.workerPID)
         self.member("created_at", conversation.createdAt)
         self.member("active_at", conversation.activeAt)
+        if let origin = conversation.origin {
+            self.member("origin") { json in
+                json.member("conversation", origin.conversation)
+                json.member("seq", origin.seq)
+            }
+        } else {
+            self.member("origin", json: nil)
+        }
+    }
+
+    mutating func members(of snapshot: SnapshotRecord) {
+        self.member("seq", snapshot.seq)
+        self.member("parent", snapshot.parent)
+        self.member("kind", snapshot.kind.rawValue)
+        self.member("format", snapshot.format.rawValue)
+        self.member("bytes", snapshot.bytes)
+        self.member("sha256", snapshot.sha256)
+        self.member("at", snapshot.at)
     }
 
     /// An event: its number, turn and time, then its own members, whose text is not decoded on the way.

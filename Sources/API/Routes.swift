@@ -19,6 +19,10 @@ extension API {
             Route("GET", "\(agent)/conversations", .scoped(.turns, self.conversations.list)),
             Route("GET", conversation, .scoped(.turns, self.conversations.show)),
             Route("DELETE", conversation, .scoped(.turns, self.conversations.delete)),
+            Route("GET", "\(conversation)/snapshots", .scoped(.turns, self.snapshots.list)),
+            Route("GET", "\(conversation)/snapshots/{seq}", .scoped(.admin, self.snapshots.read)),
+            Route("DELETE", "\(conversation)/snapshots", .scoped(.admin, self.snapshots.prune)),
+            Route("POST", "\(conversation)/fork", .scoped(.turns, self.snapshots.fork)),
 
             Route("GET", "/v1/approvals", .scoped(.turns, self.approvals.list)),
             Route("GET", "/v1/approvals/{approval}", .scoped(.turns, self.approvals.show)),

@@ -51,6 +51,9 @@ package struct Limits: Sendable, Hashable {
     /// How long past its deadline a marker is left to its own replica before any other fails it.
     package var sweepGrace: Duration = .seconds(3)
 
+    /// Between two stretches of the walk that looks for snapshots which no agent keeps any longer.
+    package var pruneInterval: Duration = .seconds(10)
+
     // The lock session.
     /// Between two heartbeats of the lock session.
     package var heartbeatInterval: Duration = .seconds(1)

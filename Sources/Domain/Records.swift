@@ -124,6 +124,8 @@ package struct ConversationRecord: Sendable, Hashable {
     package var createdAt: String
     /// When something last happened to it, RFC 3339 in UTC.
     package var activeAt: String
+    /// What it was forked from; nil when it was not.
+    package var origin: ConversationOrigin?
 
     package init(
         number: ConversationNumber,
@@ -138,8 +140,10 @@ package struct ConversationRecord: Sendable, Hashable {
         epoch: Int64,
         workerPID: Int?,
         createdAt: String,
-        activeAt: String
+        activeAt: String,
+        origin: ConversationOrigin? = nil
     ) {
+        self.origin = origin
         self.number = number
         self.agent = agent
         self.conversation = conversation

@@ -41,6 +41,7 @@ package struct Gateway: Sendable {
     let spares: SpareKeeper
     let presence: ReplicaPresence
     let sweeper: Sweeper
+    let pruner: SnapshotPruner
     let caretaker: Caretaker
     let tokens: TokenDesk
     let checker: AgentChecker
@@ -52,7 +53,7 @@ package struct Gateway: Sendable {
 
     /// What does the replica's own work, in dependency order; stopped before everything else.
     package var workingServices: [any Service] {
-        [self.sweeper, self.caretaker, self.dispatcher, self.spares]
+        [self.sweeper, self.pruner, self.caretaker, self.dispatcher, self.spares]
     }
 
     /// What `org` can ask for.

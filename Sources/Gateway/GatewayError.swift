@@ -6,6 +6,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case notFound(String)
     /// The conversation was deleted; its name stays taken.
     case deleted
+    /// There is a conversation of this name already.
+    case conversationExists
     /// The client key was used before for another request; the turn it made.
     case idempotencyConflict(TurnID?)
     /// Something is ahead in the conversation and the caller did not want to queue; how many turns.

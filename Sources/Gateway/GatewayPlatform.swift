@@ -79,6 +79,7 @@ extension Gateway {
             log: tools.log,
             metrics: tools.metrics
         )
+        self.pruner = SnapshotPruner(store: store, limits: tools.limits, log: tools.log, metrics: tools.metrics)
         self.dispatcher = Dispatcher(tools: tools, intake: self.intake)
         self.spares = SpareKeeper(tools: tools, isDraining: { [intake] in intake.isDraining })
         self.caretaker = Caretaker(tools: tools, sweeper: self.sweeper)

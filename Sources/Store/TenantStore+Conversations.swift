@@ -19,6 +19,7 @@ extension TenantStore {
         c.id, c.agent, c.conversation, c.head, c.last_turn, c.last_event, c.queued, c.running, c.owner_replica, c.epoch,
             (SELECT d.pid FROM turnpike.deployments d WHERE d.conversation_id = c.id AND d.ended_at IS NULL
                 AND d.replica = c.owner_replica ORDER BY d.started_at DESC LIMIT 1) AS pid,
+            (SELECT o.conversation FROM turnpike.conversations o WHERE o.id = c.origin) AS origin, c.origin_seq,
             \(SQLTime.text("c.created_at")) AS created_at, \(SQLTime.text("c.active_at")) AS active_at
         """
     }
@@ -60,8 +61,15 @@ extension TenantStore {
             epoch: try row.get("epoch"),
             workerPID: try row.get("pid"),
             createdAt: try row.get("created_at"),
-            activeAt: try row.get("active_at")
+            activeAt: try row.get("active_at"),
+            origin: try Self.origin(row)
         )
+    }
+
+    private static func origin(_ row: Row) throws -> ConversationOrigin? {
+        guard let name = try row.get("origin", as: String?.self), let seq = try row.get("origin_seq", as: Int64?.self)
+        else { return nil }
+        return ConversationOrigin(conversation: name, seq: seq)
     }
 
     /// Where a conversation's events are; nil when there never was such a conversation.

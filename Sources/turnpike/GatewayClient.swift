@@ -40,6 +40,15 @@ struct GatewayClient: Sendable {
     /// Performs `call` and reads the whole answer. Throws a failure that says what the gateway said when the status is
     /// no success, and one with `unreachable` when there was no answer.
     func perform(_ call: Call, withinSeconds limit: Int = 60) async throws -> JSONValue {
+        try await self.answer(call, withinSeconds: limit).json
+    }
+
+    /// The same for what is no JSON.
+    func bytes(_ call: Call, withinSeconds limit: Int) async throws -> [UInt8] {
+        try await self.answer(call, withinSeconds: limit).body
+    }
+
+    private func answer(_ call: Call, withinSeconds limit: Int) async throws -> Answer {
         let body = Locked<[UInt8]>([])
         let status = try await self.transfer(call, totalMilliseconds: limit * 1_000, silenceSeconds: 0) { _, bytes in
             body.withLock { $0 += bytes }
@@ -47,7 +56,7 @@ struct GatewayClient: Sendable {
         }
         let answer = Answer(status: status, body: body.withLock { $0 })
         guard (200..<300).contains(status) else { throw self.failure(answer) }
-        return answer.json
+        return answer
     }
 
     /// How a stream ended.
