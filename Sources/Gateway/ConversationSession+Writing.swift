@@ -273,9 +273,7 @@ extension ConversationSession {
 
     /// Not cut short by cancellation: a cancelled task still owes its writes, and must not spin over them.
     private func pause(_ delay: Duration) async {
-        let over = OneShot<Void>()
-        self.tools.reactor.after(delay) { over.resolve(()) }
-        await over.value()
+        await self.tools.reactor.pause(for: delay)
     }
 
     /// How a repeated write ended.

@@ -12,6 +12,7 @@ final class SpareKeeper: Service {
     private let limits: Limits
     private let isDraining: @Sendable () -> Bool
     private let wake: WakeUp
+    private let reactor: Reactor
     private let starting = Locked(0)
     private let log: Logger
 
@@ -21,6 +22,7 @@ final class SpareKeeper: Service {
         self.limits = tools.limits
         self.isDraining = isDraining
         self.wake = WakeUp(reactor: tools.reactor)
+        self.reactor = tools.reactor
         self.log = tools.log
         self.workers.whenSpareIsMissing { [wake] in wake.signal() }
     }
@@ -42,7 +44,7 @@ final class SpareKeeper: Service {
             // Again and again: a start that was under way may bring another.
             repeat {
                 await self.workers.endSpares { _, _, _ in false }
-                await self.wake.wait(atMost: .milliseconds(20))
+                await self.reactor.pause(for: .milliseconds(20))
             } while self.starting.withLock { $0 } > 0
         }
     }

@@ -110,6 +110,14 @@ package final class Reactor: SerialExecutor, @unchecked Sendable {
         try Task.checkCancellation()
     }
 
+    /// Returns after `delay`, whether the task is cancelled or not: a loop that has to go on in a cancelled task would spin
+    /// over any other wait.
+    package func pause(for delay: Duration) async {
+        let over = OneShot<Void>()
+        self.after(delay) { over.resolve(()) }
+        await over.value()
+    }
+
     /// Runs `body` on the reactor's thread: now, if the caller is on it, else soon.
     package func perform(_ body: @escaping @Sendable () -> Void) {
         if self.isCurrent {

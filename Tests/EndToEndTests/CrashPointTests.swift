@@ -12,7 +12,7 @@ extension EndToEnd {
         @Test("wherever a replica dies, every accepted turn gets exactly one outcome")
         func everyPoint() async throws {
             try await Installation.with { installation in
-                let steady = installation.client(try await installation.replica().port)
+                let steady = installation.client(try await installation.replica(Self.impatient).port)
                 try await steady.putPaced()
                 try await steady.putPaced("again", more: #","retries":1"#)
                 try await steady.put("missing", ["/nowhere/agent"])
@@ -36,6 +36,9 @@ extension EndToEnd {
             }
         }
 
+        /// Turns of the agent that cannot start wait no longer than this for its circuit to close.
+        private static let impatient = ["lease_wait_seconds": "5"]
+
         /// Starts a replica that dies at `point`, and gives it all kinds of work until it has.
         private static func die(
             at point: FaultPoint,
@@ -47,7 +50,7 @@ extension EndToEnd {
             let output = installation.folder.file("\(point).log")
             let doomed = try await Spawned.start(
                 [try Places.turnpike(), "serve"],
-                environment: installation.environment(["fault": "\(point):exit"]),
+                environment: installation.environment(Self.impatient.merging(["fault": "\(point):exit"]) { $1 }),
                 output: output
             )
             let work = Task {
