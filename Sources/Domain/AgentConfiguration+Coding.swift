@@ -2,7 +2,8 @@
 
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
-        case driver, command, environment, files, snapshots, isolation, network, permissions, retries, warm, usage, limits
+        case driver, command, environment, files, snapshots, isolation, network, permissions, retries, warm, usage
+        case limits
         case readOnlyPaths = "read_only_paths"
         case storeMode = "store_mode"
         case mcpServers = "mcp_servers"

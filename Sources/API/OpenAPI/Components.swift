@@ -23,6 +23,15 @@ enum Components {
         ]),
         "OneReplica": Schema.object(["replica": Schema.reference("Replica")]),
         "Replicas": Schema.object(["replicas": Schema.list(Schema.reference("Replica"))]),
+        "Snapshots": Schema.object([
+            "snapshots": Schema.list(Schema.object(["seq": Schema.number, "kind": Schema.text])),
+            "next": Schema.orNull(Schema.number),
+        ]),
+        "Pruned": Schema.object(["links": Schema.number, "bytes": Schema.number]),
+        "Fork": Schema.request(
+            ["conversation": Schema.name, "from_seq": Schema.integer(1...Int64.max)],
+            required: ["conversation"]
+        ),
         "Workers": Schema.object([
             "workers": Schema.list(Schema.object(["state": Schema.text, "pid": Schema.number, "agent": Schema.name])),
             "circuits": Schema.list(Schema.object(["agent": Schema.name, "state": Schema.text])),

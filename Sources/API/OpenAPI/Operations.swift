@@ -59,6 +59,26 @@ extension Operation {
             "Show a conversation.",
             .json("Conversation")
         ),
+        "GET /v1/agents/{agent}/conversations/{conversation}/snapshots": Operation(
+            "List a conversation's snapshots, the oldest first.",
+            query: ["limit": Schema.integer(1...1_000), "after": Schema.integer(0...Int64.max)],
+            .json("Snapshots")
+        ),
+        "GET /v1/agents/{agent}/conversations/{conversation}/snapshots/{seq}": Operation(
+            "Read the body of a snapshot as it was stored.",
+            .text("application/octet-stream")
+        ),
+        "DELETE /v1/agents/{agent}/conversations/{conversation}/snapshots": Operation(
+            "Remove snapshots that a newer base makes superfluous.",
+            query: ["keep_turns": Schema.integer(0...1_000_000_000)],
+            .json("Pruned")
+        ),
+        "POST /v1/agents/{agent}/conversations/{conversation}/fork": Operation(
+            "Begin a new conversation from a settled turn's snapshot.",
+            body: "Fork",
+            .json("Conversation"),
+            statuses: [201]
+        ),
         "DELETE /v1/agents/{agent}/conversations/{conversation}": Operation(
             "Delete a conversation; its name stays taken.",
             .nothing,
