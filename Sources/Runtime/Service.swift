@@ -23,8 +23,20 @@ package struct ServiceGroup: Sendable {
         self.log = log
     }
 
-    /// Runs everything until `stop` is raised or a service ends; throws the error of the first service that failed.
+    /// Runs everything until `stop` is raised, the caller's task is cancelled or a service ends; throws the error of the
+    /// first service that failed.
     package func run(until stop: StopSignal) async throws {
+        // Awaited here. Cancellation is a wish to stop, and services stop in order: one that found its task cancelled before
+        // it is told to stop would spin over its waits, and a few of those take every thread of the pool.
+        let services = Task { try await self.runServices(until: stop) }
+        try await withTaskCancellationHandler {
+            try await services.value
+        } onCancel: {
+            stop.raise()
+        }
+    }
+
+    private func runServices(until stop: StopSignal) async throws {
         let failure = Locked<(any Error)?>(nil)
         await withTaskGroup(of: Void.self) { group in
             let running = self.services.map { RunningService(service: $0) }
