@@ -83,7 +83,10 @@ package actor TestServer {
             let server = try await EmbeddedPostgres.start(
                 in: folder,
                 mode: .throwaway,
-                settings: [("shared_preload_libraries", TestServerFolder.preloads)]
+                // A suite's tests run side by side, each with replicas of its own.
+                settings: [
+                    ("shared_preload_libraries", TestServerFolder.preloads), ("max_connections", "800"),
+                ]
             )
             TestServerFolder.removeAtExit(folder, server)
             return server
