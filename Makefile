@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit slow fmt lint lint-deploy bench drill drill-planted drill-soak drill-build tsan fuzz clean packages \
+.PHONY: help run build test unit slow fmt lint lint-deploy bench bench-history drill drill-planted drill-soak drill-build tsan fuzz clean packages \
 	conformance toolchain
 
 # The compiler: on PATH, else where the toolchain's archive is commonly unpacked.
@@ -67,6 +67,11 @@ lint: ## Check the format of all Swift files
 
 lint-deploy: .venv/deploy-ready ## Check the files in deploy/ with nginx, HAProxy, systemd and the schemas
 	PATH="$$PATH:/usr/sbin:/sbin" .venv/bin/python deploy/check.py
+
+bench-history: ## Measure what a turn costs at the beginning and at the end of a long conversation
+	@deploy/packages.sh bench
+	@$(MAKE) --no-print-directory build
+	Tests/Bench/history
 
 bench: ## Measure, beside pgbench and procrastinate on the same server
 	@deploy/packages.sh bench

@@ -38,6 +38,8 @@ package final class ArchiveWriter {
         self.sink = Sink(limit: maximumBytes)
         try self.check(archive_write_set_format_pax(handle))
         try self.check(archive_write_add_filter_zstd(handle))
+        // Most archives are a few small files, for which the tables of a higher level cost more than they save.
+        try self.check(archive_write_set_filter_option(handle, "zstd", "compression-level", "1"))
         try self.check(archive_write_set_bytes_per_block(handle, 0))
         let context = Unmanaged.passUnretained(self.sink).toOpaque()
         try self.check(

@@ -34,6 +34,8 @@ package struct FileTree: Sendable {
         /// It was changed so shortly before the look at it that a later change may have left the same stamp.
         let isFresh: Bool
         let content: Content
+        /// Beside the content, which costs a copy to be asked.
+        let isFile: Bool
 
         init(name: [CChar], stamp: FileStamp, mode: UInt32, isFresh: Bool, content: Content) {
             self.name = name
@@ -41,6 +43,7 @@ package struct FileTree: Sendable {
             self.mode = mode
             self.isFresh = isFresh
             self.content = content
+            self.isFile = if case .file = content { true } else { false }
         }
 
         var nameBytes: [UInt8] { self.name.dropLast().map { UInt8(bitPattern: $0) } }
