@@ -116,17 +116,22 @@ enum JSONBody {
     }
 }
 
-/// The members of a JSON object, none of which may go unread.
+/// The members of a JSON object.
 struct JSONMembers: Sendable {
     private let members: [String: JSONValue]
 
     /// Throws 400 for what is no object and for a member that is not among `known`.
     init(_ value: JSONValue, known: [String]) throws(APIError) {
+        try self.init(ofDialect: value)
+        for name in self.members.keys.sorted() where !known.contains(name) {
+            throw .invalid(name, "is no member of this request")
+        }
+    }
+
+    /// A body of the OpenAI dialect, whose clients send members that nobody here reads. Throws 400 for what is no object.
+    init(ofDialect value: JSONValue) throws(APIError) {
         guard case .object(let members) = value else {
             throw APIError(400, "invalid_request", "the body must be a JSON object")
-        }
-        for name in members.keys.sorted() where !known.contains(name) {
-            throw .invalid(name, "is no member of this request")
         }
         self.members = members
     }
@@ -142,6 +147,13 @@ struct JSONMembers: Sendable {
         guard let value = self[name] else { return nil }
         guard let text = value.text else { throw .invalid(name, "must be a string") }
         return text
+    }
+
+    /// True or false; nil when it is not there.
+    func flag(_ name: String) throws(APIError) -> Bool? {
+        guard let value = self[name] else { return nil }
+        guard let flag = value.flag else { throw .invalid(name, "must be true or false") }
+        return flag
     }
 
     /// A whole number within `range`; nil when it is not there.

@@ -22,7 +22,7 @@ struct ChatBody: Hashable, Sendable {
 
     /// Checks what is read. Throws 400 with the member's path.
     init(_ json: JSONValue) throws(APIError) {
-        let body = try DialectMembers(json)
+        let body = try JSONMembers(ofDialect: json)
         self.model = try body.model()
         guard let list = body["messages"]?.elements, !list.isEmpty else {
             throw .invalid("messages", "must be an array with at least one message")
@@ -92,43 +92,8 @@ struct ChatMessage: Hashable, Sendable {
     }
 }
 
-/// The members of a body of the dialect: those that are named are checked, and no other is looked at.
-struct DialectMembers: Sendable {
-    private let members: [String: JSONValue]
-
-    init(_ json: JSONValue) throws(APIError) {
-        guard case .object(let members) = json else {
-            throw APIError(400, "invalid_request", "the body must be a JSON object")
-        }
-        self.members = members
-    }
-
-    /// The member; nil when it is not there or null.
-    subscript(name: String) -> JSONValue? {
-        guard let value = self.members[name], value != .null else { return nil }
-        return value
-    }
-
-    func text(_ name: String) throws(APIError) -> String? {
-        guard let value = self[name] else { return nil }
-        guard let text = value.text else { throw .invalid(name, "must be a string") }
-        return text
-    }
-
-    func flag(_ name: String) throws(APIError) -> Bool? {
-        guard let value = self[name] else { return nil }
-        guard let flag = value.flag else { throw .invalid(name, "must be true or false") }
-        return flag
-    }
-
-    func integer(_ name: String, in range: ClosedRange<Int64>) throws(APIError) -> Int64? {
-        guard let value = self[name] else { return nil }
-        guard let number = value.integer, range.contains(number) else {
-            throw .invalid(name, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
-        }
-        return number
-    }
-
+// What several bodies of the dialect have.
+extension JSONMembers {
     /// The agent that the request names as its model.
     func model() throws(APIError) -> AgentID {
         guard let text = try self.text("model") else { throw .invalid("model", "is missing") }

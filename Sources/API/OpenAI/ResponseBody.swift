@@ -33,7 +33,7 @@ struct ResponseBody: Hashable, Sendable {
 
     /// Checks what is read. Throws 400 with the member's path.
     init(_ json: JSONValue) throws(APIError) {
-        let body = try DialectMembers(json)
+        let body = try JSONMembers(ofDialect: json)
         self.streams = try body.flag("stream") ?? false
         self.cancelsOnDisconnect = try body.cancelsOnDisconnect()
         self.cacheKey = try body.text("prompt_cache_key")

@@ -11,7 +11,7 @@ struct ThreadRoutes: Sendable {
     /// `POST /v1/conversations`
     func create(_ call: Call) async throws -> Response {
         _ = try call.query()
-        let body = call.request.body.isEmpty ? nil : try DialectMembers(call.json())
+        let body = call.request.body.isEmpty ? nil : try JSONMembers(ofDialect: call.json())
         let thread = try await call.tenant.createThread(
             try ResponsePlace.fresh(Self.prefix),
             metadata: Self.text(try ResponseBody.metadata(body?["metadata"])),
@@ -29,7 +29,7 @@ struct ThreadRoutes: Sendable {
     /// `POST /v1/conversations/{conversation}`: other metadata.
     func update(_ call: Call) async throws -> Response {
         _ = try call.query()
-        let body = try DialectMembers(call.json())
+        let body = try JSONMembers(ofDialect: call.json())
         guard let metadata = body["metadata"] else { throw APIError.invalid("metadata", "is missing") }
         return Self.response(
             try await call.tenant.changeThread(
@@ -58,7 +58,7 @@ struct ThreadRoutes: Sendable {
     /// `POST /v1/conversations/{conversation}/items`: messages that the agent is told with the next turn.
     func add(_ call: Call) async throws -> Response {
         _ = try call.query("include", "include[]")
-        let body = try DialectMembers(call.json())
+        let body = try JSONMembers(ofDialect: call.json())
         guard let list = body["items"] else { throw APIError.invalid("items", "is missing") }
         let thread = try await Self.thread(call)
         let last = try await Self.lastTurn(call.tenant, thread)
