@@ -13,6 +13,7 @@ final class Caretaker: Service {
     private let replica: ReplicaID
     private let limits: Limits
     private let log: Logger
+    private let bell: WakeUp
 
     init(tools: SessionTools, sweeper: Sweeper) {
         self.store = tools.store
@@ -22,6 +23,12 @@ final class Caretaker: Service {
         self.replica = tools.replica
         self.limits = tools.limits
         self.log = tools.log
+        self.bell = WakeUp(reactor: tools.reactor)
+    }
+
+    /// Has it look before its time.
+    func lookSoon() {
+        self.bell.signal()
     }
 
     /// How many polls there are to one look for strays, which are rare and cost a second statement.
@@ -30,7 +37,9 @@ final class Caretaker: Service {
     func run(until stop: StopSignal) async throws {
         var suspected: Set<Fence> = []
         var polls = 0
-        while await !stop.wait(atMost: self.limits.pollInterval * Double.random(in: 0.8...1.2)) {
+        while true {
+            await self.bell.wait(atMost: self.limits.pollInterval * Double.random(in: 0.8...1.2), or: stop)
+            guard !stop.isRaised else { return }
             do {
                 try await self.inspect(self.registry.sessions())
                 polls += 1

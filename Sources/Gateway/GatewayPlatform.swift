@@ -94,6 +94,10 @@ extension Gateway {
         )
         self.tokens = TokenDesk(store: store)
         self.checker = AgentChecker(workers: platform.workers)
+        tools.leases.whenRestored { [caretaker] in
+            tools.wakeDispatcher.signal()
+            caretaker.lookSoon()
+        }
         self.listen(on: platform.session)
     }
 

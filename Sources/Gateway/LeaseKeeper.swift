@@ -37,6 +37,7 @@ final class LeaseKeeper: Service {
     private let state = Locked(State())
     private let presence = Locked<LockKey?>(nil)
     private let restored = Locked<ContinuousClock.Instant?>(nil)
+    private let whoLooks = Locked<[@Sendable () -> Void]>([])
 
     /// `capacity` is this replica's share of the cluster's lock table: when that is full, nobody can even connect.
     init(
@@ -311,6 +312,12 @@ final class LeaseKeeper: Service {
         for fence in fences { self.registry.session(holding: fence)?.thaw() }
         self.restored.withLock { $0 = .now }
         regained?.resolve(())
+        for look in self.whoLooks.withLock({ $0 }) { look() }
+    }
+
+    /// Has `look` called whenever the locks were taken again: hints sent in the meantime reached nobody.
+    func whenRestored(_ look: @escaping @Sendable () -> Void) {
+        self.whoLooks.withLock { $0.append(look) }
     }
 
     /// Takes locks in one particular session; gives them back when it was another one's by then, which takes its own.

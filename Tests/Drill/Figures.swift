@@ -10,19 +10,20 @@ struct Figures {
 
     /// Whether all are within their bounds.
     func run() async throws -> Bool {
+        let recoveries = try await self.recoveries()
         let crowd = try await self.crowd(conversations: self.options.crowd)
         let trees = try await self.trees(trials: self.options.trials)
         let rolling = try await self.rolling()
-        return crowd && trees && rolling
+        return recoveries && crowd && trees && rolling
     }
 
-    private func judge(_ what: String, _ value: Int, atMost limit: Int, _ unit: String = "ms") -> Bool {
+    func judge(_ what: String, _ value: Int, atMost limit: Int, _ unit: String = "ms") -> Bool {
         let verdict = value <= limit ? "ok" : "RED"
         Console.say("\(verdict): \(what): \(value) \(unit) (at most \(limit))")
         return value <= limit
     }
 
-    private func with(
+    func with(
         _ options: Options,
         arguments: [String] = [],
         _ body: (Cluster) async throws -> Bool

@@ -135,6 +135,22 @@ extension Cluster {
         }
     }
 
+    /// The worker that is within a turn of this conversation.
+    func runningWorkers(of place: Place) async throws -> [RunningWorker] {
+        let rows = try await self.ask(
+            """
+            SELECT m.turn::text, t.attempt, d.pid FROM turnpike.markers m JOIN turnpike.turns t USING (turn)
+            JOIN turnpike.deployments d USING (deployment)
+            JOIN turnpike.conversations c ON c.id = m.conversation_id
+            WHERE d.ended_at IS NULL AND d.pid IS NOT NULL
+                AND (c.org, c.agent, c.conversation) = (\(place.org), \(place.agent), \(place.conversation))
+            """
+        )
+        return try rows.map {
+            RunningWorker(turn: try $0.get("turn"), attempt: try $0.get("attempt"), pid: try $0.get("pid"))
+        }
+    }
+
     /// Whether this run of a turn is over.
     func isOver(_ worker: RunningWorker) async throws -> Bool {
         try await self.count(

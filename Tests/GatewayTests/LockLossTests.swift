@@ -28,6 +28,27 @@ struct LockLossTests {
         }
     }
 
+    @Test("a turn announced while the lock session was away is found once it is back, not at the next poll")
+    func missedHint() async throws {
+        try await GatewayFixture.with({
+            $0.replicas = 2
+            $0.reconnectDelay = .milliseconds(500)
+            $0.limits.pollInterval = .seconds(60)
+        }) { fixture in
+            let agent = try await fixture.agent("counter", "counter")
+            let first = try await fixture.submit(agent, "c")
+            _ = try await fixture.ended(first)
+            let owner = try #require(fixture.replicas.first { $0.conversationSession(first) != nil })
+            let other = try #require(fixture.replicas.first { $0.id != owner.id })
+            try await fixture.cutLockSession(of: owner)
+            try await eventually("the loss to be noticed") { !owner.gateway.leases.isTrusted }
+            let second = try await fixture.submit(agent, "c", to: other)
+            #expect(!owner.gateway.leases.isTrusted)
+            #expect(try await fixture.ended(second).state == .completed)
+            #expect(try await fixture.epoch(first.number) == 1)
+        }
+    }
+
     @Test("locks that are regained while the fences cannot be read yet are taken once, and let go once")
     func relocking() async throws {
         try await GatewayFixture.with { fixture in
