@@ -39,15 +39,22 @@ extension Store {
             """,
             lastBind: 3
         )
-        _ = try await self.pool.query(
+        _ = try await self.pool.pipeline([
             """
             UPDATE turnpike.conversations c
             SET epoch = c.epoch + 1, owner_nonce = NULL, owner_replica = NULL,
                 ready_at = CASE WHEN c.queued > 0 THEN now() END
             FROM unnest(\(numbers)::bigint[], \(epochs)::bigint[], \(nonces)::uuid[]) AS s (id, epoch, nonce)
             WHERE c.id = s.id AND c.epoch = s.epoch AND c.owner_nonce = s.nonce AND c.running IS NULL
+            """,
+            // Whatever became of the term, it has another epoch now.
             """
-        )
+            UPDATE turnpike.deployments d SET ended_at = now(), ending = 'taken back'
+            FROM unnest(\(numbers)::bigint[], \(epochs)::bigint[]) AS s (id, epoch)
+            JOIN turnpike.conversations c ON c.id = s.id AND c.epoch > s.epoch
+            WHERE d.conversation_id = s.id AND d.epoch = s.epoch AND d.ended_at IS NULL
+            """,
+        ])
         return swept
     }
 }

@@ -130,6 +130,7 @@ struct Run {
                         workload: workload,
                         threads: threads,
                         deadline: deadline,
+                        recoveryLimit: self.kinds.count > 1 ? .seconds(60) : .seconds(20),
                         random: Seed(seed)
                     )
                     try await stage.run(self.kinds)

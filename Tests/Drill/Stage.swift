@@ -10,6 +10,8 @@ struct Stage {
     /// The threads that probes run on.
     let threads: BlockingPool
     let deadline: ContinuousClock.Instant
+    /// How long a recovery may take. Longer where other faults go on meanwhile: whoever is to recover may have one.
+    let recoveryLimit: Duration
     var random: Seed
 
     var recorder: Recorder { self.cluster.recorder }
@@ -74,15 +76,14 @@ struct Stage {
     func awaitRecovery(
         _ what: String,
         since start: ContinuousClock.Instant = .now,
-        within limit: Duration = .seconds(20),
         _ condition: () async throws -> Bool
     ) async throws -> Bool {
         do {
-            try await eventually(what, within: limit, condition)
+            try await eventually(what, within: self.recoveryLimit, condition)
             self.recorder.recovered(what, after: ContinuousClock.now - start)
             return true
         } catch is NotInTime {
-            self.recorder.violated("recovery", "\(what): not within \(limit)")
+            self.recorder.violated("recovery", "\(what): not within \(self.recoveryLimit)")
             return false
         }
     }

@@ -203,6 +203,8 @@ struct HoldingTests {
         let old = Fence(conversation: known.fence.conversation, epoch: known.fence.epoch, nonce: freshID())
         let swept = try await fixture.store.takeBack([old] + found)
         #expect(swept.map(\.turn) == [running.id] && swept.first?.code == .replicaLost)
+        let open: Query = "SELECT count(*) FROM turnpike.deployments WHERE ended_at IS NULL"
+        #expect(try await fixture.count(open) == 2, "of the known one and of the foreign one")
         #expect(try await fixture.store.strays(of: fixture.replica, beside: []) == [known.fence])
         try await fixture.accept("idle")
         #expect(try await fixture.claimAll().compactMap(\.conversation?.text) == ["idle"])
