@@ -23,6 +23,8 @@ final class Cluster: Sendable {
     let tokens: [String: String]
     /// One at a time may make the server go away.
     let serverIsTaken = Locked(false)
+    /// How many replicas are away until another one has acted.
+    private let leaning = Locked(0)
 
     private init(
         _ options: Options,
@@ -132,6 +134,19 @@ final class Cluster: Sendable {
     }
 
     // MARK: - Replicas
+
+    /// Takes the leave to have a replica away until its peers have acted; false when none would be left to act.
+    func leanOnPeers() -> Bool {
+        self.leaning.withLock { count in
+            guard count < self.slots.count - 1 else { return false }
+            count += 1
+            return true
+        }
+    }
+
+    func leanNoLonger() {
+        self.leaning.withLock { $0 -= 1 }
+    }
 
     /// Starts a replica in `slot`; tried again while PostgreSQL may be away.
     @discardableResult

@@ -40,6 +40,9 @@ enum NemesisKind: String, Sendable, Hashable, CaseIterable {
         }
     }
 
+    /// Whether it waits for what only another replica can do.
+    var leansOnPeers: Bool { self == .killReplica || self == .freezeReplica }
+
     /// What the seeded mix draws from: all.
     static let mix = NemesisKind.allCases
 }

@@ -41,7 +41,8 @@ struct Stage {
                 return
             }
             defer { slot.release() }
-            guard let replica = slot.replica else { return }
+            guard let replica = slot.replica, !kind.leansOnPeers || self.cluster.leanOnPeers() else { return }
+            defer { if kind.leansOnPeers { self.cluster.leanNoLonger() } }
             try await self.perform(kind, on: slot, replica)
         }
     }
