@@ -65,6 +65,7 @@ let package = Package(
                 .embedInCode("0009_openai.sql"),
                 .embedInCode("0010_snapshots.sql"),
                 .embedInCode("0011_drain.sql"),
+                .embedInCode("0012_accounts.sql"),
             ],
             swiftSettings: house
         ),

@@ -26,5 +26,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0009_openai", PackageResources._009_openai_sql),
         MigrationFile("0010_snapshots", PackageResources._010_snapshots_sql),
         MigrationFile("0011_drain", PackageResources._011_drain_sql),
+        MigrationFile("0012_accounts", PackageResources._012_accounts_sql),
     ]
 }

@@ -17,6 +17,7 @@ package struct API: Sendable {
     let responses: ResponseRoutes
     let threads = ThreadRoutes()
     let tokens = TokenRoutes()
+    let accounts = AccountRoutes()
     let sessions = SessionRoutes()
     let operators = OperatorRoutes()
     let health: HealthRoutes

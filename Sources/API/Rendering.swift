@@ -55,6 +55,7 @@ extension JSONWriter {
         self.member("replica", conversation.ownerReplica?.text)
         self.member("epoch", conversation.epoch)
         self.member("worker_pid", number: conversation.workerPID)
+        self.member("account", conversation.account?.text)
         self.member("created_at", conversation.createdAt)
         self.member("active_at", conversation.activeAt)
         if let origin = conversation.origin {

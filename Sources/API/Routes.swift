@@ -38,6 +38,12 @@ extension API {
             Route("POST", "/v1/tokens", .scoped(.admin, self.tokens.create)),
             Route("DELETE", "/v1/tokens/{token}", .scoped(.admin, self.tokens.revoke)),
 
+            Route("GET", "/v1/accounts", .scoped(.admin, self.accounts.list)),
+            Route("POST", "/v1/accounts", .scoped(.admin, self.accounts.register)),
+            Route("GET", "/v1/accounts/{account}", .scoped(.admin, self.accounts.show)),
+            Route("DELETE", "/v1/accounts/{account}", .scoped(.admin, self.accounts.delete)),
+            Route("DELETE", "/v1/accounts/{account}/labels/{label}", .scoped(.admin, self.accounts.deleteLabel)),
+
             Route("GET", "/v1/models", .scoped(.turns, self.models.list)),
             Route("GET", "/v1/models/{model}", .scoped(.turns, self.models.show)),
             Route("POST", "/v1/chat/completions", .scoped(.turns, self.chat.complete), carriesHistory: true),

@@ -74,6 +74,8 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var usage: UsageMode = .auto
     /// Tool servers that an `acp` agent is told to connect to.
     package var mcpServers: [MCPServer] = []
+    /// The account that its workers act as; nil when they need none.
+    package var account: AccountNeed?
     /// The bounds it works within.
     package var limits = AgentLimits()
 
@@ -113,6 +115,10 @@ package struct AgentConfiguration: Sendable, Hashable {
             found.append(("warm", "a command worker has no process before its turn, so none can be kept ready"))
         }
         if !(0...100).contains(self.warm) { found.append(("warm", "must be from 0 to 100")) }
+        found += self.account?.problems ?? []
+        if self.account != nil, self.warm > 0 {
+            found.append(("warm", "a spare worker would act as nobody, so an agent with an account has none"))
+        }
         found += self.snapshots.problems
         if !(0...10).contains(self.retries) { found.append(("retries", "must be from 0 to 10")) }
         for (index, server) in self.mcpServers.enumerated() {

@@ -3,7 +3,7 @@
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
         case driver, command, environment, files, snapshots, isolation, network, permissions, retries, warm, usage
-        case limits
+        case account, limits
         case readOnlyPaths = "read_only_paths"
         case storeMode = "store_mode"
         case mcpServers = "mcp_servers"
@@ -28,6 +28,7 @@ extension AgentConfiguration: Codable {
         self.warm = try values.decodeIfPresent(Int.self, forKey: .warm) ?? self.warm
         self.usage = try values.decodeIfPresent(UsageMode.self, forKey: .usage) ?? self.usage
         self.mcpServers = try values.decodeIfPresent([MCPServer].self, forKey: .mcpServers) ?? []
+        self.account = try values.decodeIfPresent(AccountNeed.self, forKey: .account)
         self.limits = try values.decodeIfPresent(AgentLimits.self, forKey: .limits) ?? self.limits
     }
 
@@ -47,6 +48,7 @@ extension AgentConfiguration: Codable {
         try values.encode(self.warm, forKey: .warm)
         try values.encode(self.usage, forKey: .usage)
         try values.encode(self.mcpServers, forKey: .mcpServers)
+        try values.encodeIfPresent(self.account, forKey: .account)
         try values.encode(self.limits, forKey: .limits)
     }
 }

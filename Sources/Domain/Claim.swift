@@ -18,6 +18,8 @@ package struct Claim: Sendable, Hashable {
     package let agentVersion: Int64
     /// It has never been held, so nothing of it lies anywhere yet.
     package let isNew: Bool
+    /// The account that owns it; nil while none does.
+    package let owner: AccountID?
 
     package init(
         number: ConversationNumber,
@@ -28,7 +30,8 @@ package struct Claim: Sendable, Hashable {
         next: QueuedTurn?,
         agentConfiguration: AgentConfiguration?,
         agentVersion: Int64,
-        isNew: Bool = false
+        isNew: Bool = false,
+        owner: AccountID? = nil
     ) {
         self.number = number
         self.org = org
@@ -39,6 +42,7 @@ package struct Claim: Sendable, Hashable {
         self.agentConfiguration = agentConfiguration
         self.agentVersion = agentVersion
         self.isNew = isNew
+        self.owner = owner
     }
 }
 
@@ -66,6 +70,8 @@ package enum Deferral: Sendable, Hashable {
     case lockBusy
     /// This replica has no place for another worker or lock.
     case atCapacity
+    /// All slots of the account that it would run on are taken.
+    case accountBusy
     /// The agent's workers do not start; what failed last.
     case circuitOpen(String)
 
@@ -73,7 +79,7 @@ package enum Deferral: Sendable, Hashable {
     package var failureCode: FailureCode {
         switch self {
         case .refused: .guardRefused
-        case .lockBusy, .atCapacity: .leaseTimeout
+        case .lockBusy, .atCapacity, .accountBusy: .leaseTimeout
         case .circuitOpen: .workerStartFailed
         }
     }
@@ -84,6 +90,7 @@ package enum Deferral: Sendable, Hashable {
         case .refused(let refusal): refusal.description
         case .lockBusy: "the conversation is held elsewhere"
         case .atCapacity: "no free place for a worker"
+        case .accountBusy: "all slots of the account are taken"
         case .circuitOpen(let error): "circuit open: \(error)"
         }
     }
@@ -94,6 +101,7 @@ package enum Deferral: Sendable, Hashable {
         case .refused: "refused"
         case .lockBusy: "lock_busy"
         case .atCapacity: "at_capacity"
+        case .accountBusy: "account_busy"
         case .circuitOpen: "circuit_open"
         }
     }
@@ -104,6 +112,14 @@ package enum Deferral: Sendable, Hashable {
         let waited = waited ?? .zero
         guard waited < limits.leaseWait else { return .giveUp }
         return .lookAgain(after: min(max(limits.deferFirst, waited / 4), limits.deferLongest))
+    }
+
+    /// The same for this deferral. A turn that may run on its conversation's own account only (`isPinned`) has nowhere
+    /// else to go, so it is never given up because that account or its replica is busy.
+    package func verdict(waited: Duration?, isPinned: Bool, limits: Limits) -> Verdict {
+        let verdict = Self.decide(waited: waited, limits: limits)
+        guard verdict == .giveUp, isPinned, self == .accountBusy || self == .atCapacity else { return verdict }
+        return .lookAgain(after: limits.deferLongest)
     }
 
     /// The two ways a deferral can go.

@@ -57,6 +57,10 @@ package enum Organization {}
 package enum Agent {}
 /// Marks names of conversations.
 package enum Conversation {}
+/// Marks names of providers of accounts.
+package enum Provider {}
+/// Marks names of pools of accounts.
+package enum AccountPool {}
 
 /// The tenant; nothing crosses it.
 package typealias OrganizationID = Name<Organization>
@@ -64,6 +68,10 @@ package typealias OrganizationID = Name<Organization>
 package typealias AgentID = Name<Agent>
 /// A conversation's name within its agent.
 package typealias ConversationID = Name<Conversation>
+/// Where an account is one: an upstream service, a vendor, a machine.
+package typealias ProviderID = Name<Provider>
+/// Some of a provider's accounts, any of which will do.
+package typealias PoolID = Name<AccountPool>
 
 /// A generated identity: a UUID in lower-case text.
 package struct UniqueID<Kind>: Hashable, Sendable, CustomStringConvertible {
@@ -111,6 +119,8 @@ package enum NonceKind {}
 package enum TokenKind {}
 /// Marks identities of a worker's questions.
 package enum ApprovalKind {}
+/// Marks identities of accounts.
+package enum AccountKind {}
 
 /// One user message and the outcome it is owed.
 package typealias TurnID = UniqueID<TurnKind>
@@ -128,6 +138,8 @@ package typealias Nonce = UniqueID<NonceKind>
 package typealias TokenID = UniqueID<TokenKind>
 /// A worker's question that people decide.
 package typealias ApprovalID = UniqueID<ApprovalKind>
+/// Who a worker acts as; made of organization, provider and principal.
+package typealias AccountID = UniqueID<AccountKind>
 
 /// The unit of mutual exclusion: the triple that names a conversation.
 package struct ConversationKey: Hashable, Sendable, CustomStringConvertible {

@@ -51,6 +51,9 @@ package struct Limits: Sendable, Hashable {
     /// How long past its deadline a marker is left to its own replica before any other fails it.
     package var sweepGrace: Duration = .seconds(3)
 
+    /// Between two looks for conversations whose account nobody hosts.
+    package var accountInterval: Duration = .seconds(1)
+
     /// Between two stretches of the walk that looks for snapshots which no agent keeps any longer.
     package var pruneInterval: Duration = .seconds(10)
 

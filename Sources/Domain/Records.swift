@@ -126,6 +126,8 @@ package struct ConversationRecord: Sendable, Hashable {
     package var activeAt: String
     /// What it was forked from; nil when it was not.
     package var origin: ConversationOrigin?
+    /// The account that owns it; nil while none does.
+    package var account: AccountID?
 
     package init(
         number: ConversationNumber,
@@ -141,9 +143,11 @@ package struct ConversationRecord: Sendable, Hashable {
         workerPID: Int?,
         createdAt: String,
         activeAt: String,
-        origin: ConversationOrigin? = nil
+        origin: ConversationOrigin? = nil,
+        account: AccountID? = nil
     ) {
         self.origin = origin
+        self.account = account
         self.number = number
         self.agent = agent
         self.conversation = conversation

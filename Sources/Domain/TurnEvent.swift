@@ -11,6 +11,10 @@ package enum TurnEvent: Sendable, Hashable {
     case usage(JSONValue)
     case approvalRequested(ApprovalQuestion)
     case approvalResolved(ApprovalResolution)
+    /// No live replica hosts an account that the conversation could run on.
+    case waitingAccount(AccountWait)
+    /// The conversation is no longer this account's, which was absent for too long; another goes on from the snapshot.
+    case accountMigrated(from: AccountID)
     /// A run ended without an outcome and another will follow.
     case retried(FailureCode, message: String)
     case ended(Outcome)
@@ -28,6 +32,8 @@ package enum TurnEvent: Sendable, Hashable {
         case .usage: "usage"
         case .approvalRequested: "approval.requested"
         case .approvalResolved: "approval.resolved"
+        case .waitingAccount: "waiting_account"
+        case .accountMigrated: "account.migrated"
         case .retried: "turn.retried"
         case .ended(.completed): "turn.completed"
         case .ended(.failed): "turn.failed"
@@ -47,6 +53,8 @@ package enum TurnEvent: Sendable, Hashable {
         case .usage(let usage): ["usage": usage]
         case .approvalRequested(let question): question.json
         case .approvalResolved(let resolution): resolution.json
+        case .waitingAccount(let wait): wait.json
+        case .accountMigrated(let account): ["from": .string(account.text)]
         case .retried(let code, let message): ["code": .string(code.rawValue), "message": .string(message)]
         case .ended(let outcome): outcome.json
         }

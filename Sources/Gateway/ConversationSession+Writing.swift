@@ -14,6 +14,7 @@ struct SessionTools: Sendable {
     let leases: LeaseKeeper
     let feed: EventFeed
     let approvals: ApprovalDesk
+    let accounts: AccountSlots
     let wakeDispatcher: WakeUp
     let reactor: Reactor
     let replica: ReplicaID

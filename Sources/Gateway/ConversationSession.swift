@@ -23,6 +23,8 @@ final class ConversationSession: Sendable {
     let deployment: DeploymentID
     /// The workspace that is the conversation's by name; nil where its number names it.
     let workspace: WorkspaceID?
+    /// Who the worker acts as; nil when its agent needs no account.
+    let account: HostedAccount?
     let tools: SessionTools
     let log: Logger
     let desk = Locked(Desk())
@@ -33,6 +35,7 @@ final class ConversationSession: Sendable {
         fence: Fence,
         deployment: DeploymentID,
         workspace: WorkspaceID?,
+        account: HostedAccount? = nil,
         tools: SessionTools
     ) {
         self.number = claim.number
@@ -42,6 +45,7 @@ final class ConversationSession: Sendable {
         self.fence = fence
         self.deployment = deployment
         self.workspace = workspace
+        self.account = account
         self.tools = tools
         if let org = claim.org, let conversation = claim.conversation {
             self.key = ConversationKey(org: org, agent: claim.agent, conversation: conversation)
@@ -214,7 +218,8 @@ final class ConversationSession: Sendable {
             epoch: self.fence.epoch,
             chain: chain,
             transcript: transcript,
-            workspace: self.workspace
+            workspace: self.workspace,
+            accountEnvironment: self.account?.environment ?? [:]
         )
     }
 

@@ -9,7 +9,7 @@ import Workers
 /// reason, or its turn fails with a dead letter. Nothing is dropped.
 final class Dispatcher: Service {
     let name = "dispatcher"
-    private let tools: SessionTools
+    let tools: SessionTools
     private let intake: TurnIntake
     private let sessionsMayEnd: Duration
     /// Claims that are being served, those whose task has not begun included.
@@ -58,7 +58,8 @@ final class Dispatcher: Service {
             let claims = try await self.tools.store.claim(
                 limit: limit,
                 hold: self.tools.limits.claimHold,
-                readyFor: isFull ? Self.fullReplicaPatience : .zero
+                readyFor: isFull ? Self.fullReplicaPatience : .zero,
+                acting: self.accountsWithRoom()
             )
             for claim in claims {
                 self.serving.withLock { $0 += 1 }
@@ -102,6 +103,16 @@ final class Dispatcher: Service {
             self.tools.registry.leave(claim.number)
             return await self.putBack(claim, .circuitOpen(error))
         }
+        // Given back when all is over, the session's own end included.
+        let account: HostedAccount?
+        switch self.takeAccount(for: claim, agent) {
+        case .none: account = nil
+        case .taken(let hosted): account = hosted
+        case .busy:
+            self.tools.registry.leave(claim.number)
+            return await self.putBack(claim, .accountBusy)
+        }
+        defer { self.tools.accounts.giveBack(account) }
         let decision = SpawnGuard.decide(
             storeMode: agent.storeMode,
             run: next.run,
@@ -114,13 +125,18 @@ final class Dispatcher: Service {
             self.tools.registry.leave(claim.number)
             await self.putBack(claim, .refused(refusal))
         case .spawn(let permit):
-            await self.holdWithoutLock(claim, agent, permit)
+            await self.holdWithoutLock(claim, agent, permit, account)
         case .takeLease(let demand):
-            await self.holdWithLease(claim, agent, demand)
+            await self.holdWithLease(claim, agent, demand, account)
         }
     }
 
-    private func holdWithLease(_ claim: Claim, _ agent: AgentConfiguration, _ demand: consuming LeaseDemand) async {
+    private func holdWithLease(
+        _ claim: Claim,
+        _ agent: AgentConfiguration,
+        _ demand: consuming LeaseDemand,
+        _ account: HostedAccount?
+    ) async {
         guard let place = self.reserve(claim, agent) else {
             self.tools.registry.leave(claim.number)
             return await self.putBack(claim, .atCapacity)
@@ -131,13 +147,14 @@ final class Dispatcher: Service {
             of: claim,
             deployment: deployment,
             workspace: place.workspace,
+            account: account?.id,
             limits: agent.limits
         )
         switch consume acquired {
         case .busy:
             self.tools.registry.leave(claim.number)
             place.release()
-            await self.putBack(claim, .lockBusy)
+            await self.putBack(claim, await self.isBusy(account) ? .accountBusy : .lockBusy)
         case .atCapacity:
             self.tools.registry.leave(claim.number)
             place.release()
@@ -154,6 +171,7 @@ final class Dispatcher: Service {
                 fence: lease.fence,
                 deployment: deployment,
                 workspace: workspace,
+                account: account,
                 tools: self.tools
             )
             await self.serve(session, armed, head: head, permit: SpawnPermit(under: lease), place)
@@ -161,7 +179,12 @@ final class Dispatcher: Service {
     }
 
     /// For a turn that cannot write a snapshot: a fence, so that its events and outcome are the only ones, but no lock.
-    private func holdWithoutLock(_ claim: Claim, _ agent: AgentConfiguration, _ permit: consuming SpawnPermit) async {
+    private func holdWithoutLock(
+        _ claim: Claim,
+        _ agent: AgentConfiguration,
+        _ permit: consuming SpawnPermit,
+        _ account: HostedAccount?
+    ) async {
         guard let place = self.reserve(claim, agent) else {
             self.tools.registry.leave(claim.number)
             return await self.putBack(claim, .atCapacity)
@@ -173,11 +196,13 @@ final class Dispatcher: Service {
                 replica: self.tools.replica,
                 deployment: deployment,
                 workspace: claim.conversation == nil ? nil : place.workspace,
+                account: account?.id,
                 agent.limits
             )
             guard let term else {
                 self.tools.registry.leave(claim.number)
                 place.release()
+                if await self.isBusy(account) { await self.putBack(claim, .accountBusy) }
                 return
             }
             let session = ConversationSession(
@@ -186,6 +211,7 @@ final class Dispatcher: Service {
                 fence: term.fence,
                 deployment: deployment,
                 workspace: term.workspace,
+                account: account,
                 tools: self.tools
             )
             await self.serve(session, term.armed, head: term.head, permit: permit, place)
@@ -234,7 +260,7 @@ final class Dispatcher: Service {
     }
 
     /// Ends the session that has been idle longest of those that would help, to make room for one that has work.
-    private func evictIdleSession(where helps: (ConversationSession) -> Bool) {
+    func evictIdleSession(where helps: (ConversationSession) -> Bool) {
         let idle = self.tools.registry.sessions().filter(helps).compactMap { session in
             session.idleSince.map { (since: $0, session: session) }
         }
@@ -243,14 +269,15 @@ final class Dispatcher: Service {
 
     // MARK: - Claims that get no session
 
-    private func putBack(_ claim: Claim, _ deferral: Deferral) async {
+    func putBack(_ claim: Claim, _ deferral: Deferral) async {
         guard let next = claim.next else { return await self.abandon(claim) }
         self.tools.metrics.count(
             "turnpike_deferrals_total",
             "Claims put back into the queue, by reason.",
             labels: ["reason": deferral.label]
         )
-        switch Deferral.decide(waited: next.deferredFor, limits: self.tools.limits) {
+        let isPinned = claim.owner != nil && claim.agentConfiguration?.account != nil
+        switch deferral.verdict(waited: next.deferredFor, isPinned: isPinned, limits: self.tools.limits) {
         case .giveUp:
             await self.giveUp(claim, next, deferral.failureCode, deferral.description)
         case .lookAgain(let delay):

@@ -16,6 +16,8 @@ package struct GatewayConfiguration: Sendable {
     package var limits = Limits()
     /// Whether wakes are sent and listened to. Nothing depends on them; the tests run once without.
     package var usesHints = true
+    /// Whom this replica can let workers act as.
+    package var accounts: [AccountHosting] = []
 
     package init(replica: ReplicaID, label: String, version: String) {
         self.replica = replica
@@ -43,6 +45,7 @@ package struct Gateway: Sendable {
     let sweeper: Sweeper
     let pruner: SnapshotPruner
     let caretaker: Caretaker
+    let accounts: AccountKeeper
     let tokens: TokenDesk
     let checker: AgentChecker
 
@@ -53,7 +56,7 @@ package struct Gateway: Sendable {
 
     /// What does the replica's own work, in dependency order; stopped before everything else.
     package var workingServices: [any Service] {
-        [self.sweeper, self.pruner, self.caretaker, self.dispatcher, self.spares]
+        [self.sweeper, self.pruner, self.caretaker, self.accounts, self.dispatcher, self.spares]
     }
 
     /// What `org` can ask for.

@@ -8,6 +8,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case deleted
     /// There is a conversation of this name already.
     case conversationExists
+    /// The label is another account's already.
+    case labelTaken
     /// The client key was used before for another request; the turn it made.
     case idempotencyConflict(TurnID?)
     /// Something is ahead in the conversation and the caller did not want to queue; how many turns.

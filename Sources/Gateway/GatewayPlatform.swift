@@ -83,6 +83,7 @@ extension Gateway {
         self.dispatcher = Dispatcher(tools: tools, intake: self.intake)
         self.spares = SpareKeeper(tools: tools, isDraining: { [intake] in intake.isDraining })
         self.caretaker = Caretaker(tools: tools, sweeper: self.sweeper)
+        self.accounts = AccountKeeper(tools: tools, configuration: configuration)
         self.presence = Self.presence(
             configuration,
             store: store,
@@ -90,6 +91,7 @@ extension Gateway {
             sweeper: self.sweeper,
             isDraining: { [intake] in intake.isDraining },
             drain: { [intake, spares] in Self.drain(intake, spares) },
+            hostAccounts: self.accounts.host,
             tools: tools
         )
         self.tokens = TokenDesk(store: store)
@@ -141,6 +143,7 @@ extension Gateway {
                 log: log,
                 metrics: metrics
             ),
+            accounts: AccountSlots(),
             wakeDispatcher: WakeUp(reactor: platform.reactor),
             reactor: platform.reactor,
             replica: configuration.replica,
@@ -157,6 +160,7 @@ extension Gateway {
         sweeper: Sweeper,
         isDraining: @escaping @Sendable () -> Bool,
         drain: @escaping @Sendable () -> Void,
+        hostAccounts: @escaping @Sendable () async throws -> Void,
         tools: SessionTools
     ) -> ReplicaPresence {
         ReplicaPresence(
@@ -167,6 +171,7 @@ extension Gateway {
             workers: { tools.workers.placesTaken },
             isDraining: isDraining,
             drain: drain,
+            hostAccounts: hostAccounts,
             configuration: configuration,
             log: tools.log
         )

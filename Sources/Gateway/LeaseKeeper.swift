@@ -93,6 +93,7 @@ final class LeaseKeeper: Service {
         of claim: Claim,
         deployment: DeploymentID,
         workspace: WorkspaceID? = nil,
+        account: AccountID? = nil,
         limits: AgentLimits
     ) async -> LeaseAcquisition {
         guard let lock = claim.lock else { return .unavailable("the claim names no lock") }
@@ -124,6 +125,7 @@ final class LeaseKeeper: Service {
                 replica: self.replica,
                 deployment: deployment,
                 workspace: workspace,
+                account: account,
                 limits
             )
             guard let term else {
@@ -353,6 +355,7 @@ extension Store {
         replica: ReplicaID,
         deployment: DeploymentID,
         workspace: WorkspaceID?,
+        account: AccountID? = nil,
         _ limits: AgentLimits
     ) async throws -> Term? {
         let nonce = try NewID.nonce()
@@ -367,6 +370,7 @@ extension Store {
                     replica: replica,
                     deployment: deployment,
                     workspace: workspace,
+                    account: account,
                     limits: limits
                 )
                 // Refused by its own earlier try, perhaps, whose commit came between the two looks.

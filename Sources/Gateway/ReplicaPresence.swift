@@ -15,6 +15,7 @@ final class ReplicaPresence: Service {
     private let workers: @Sendable () -> Int
     private let isDraining: @Sendable () -> Bool
     private let drain: @Sendable () -> Void
+    private let hostAccounts: @Sendable () async throws -> Void
     private let wakeDispatcher: WakeUp
     private let configuration: GatewayConfiguration
     private let log: Logger
@@ -27,6 +28,7 @@ final class ReplicaPresence: Service {
         workers: @escaping @Sendable () -> Int,
         isDraining: @escaping @Sendable () -> Bool,
         drain: @escaping @Sendable () -> Void,
+        hostAccounts: @escaping @Sendable () async throws -> Void,
         configuration: GatewayConfiguration,
         log: Logger
     ) {
@@ -37,6 +39,7 @@ final class ReplicaPresence: Service {
         self.workers = workers
         self.isDraining = isDraining
         self.drain = drain
+        self.hostAccounts = hostAccounts
         self.configuration = configuration
         self.log = log
     }
@@ -96,6 +99,12 @@ final class ReplicaPresence: Service {
             draining: self.isDraining()
         )
         if isAskedToDrain { self.drain() }
+        do {
+            try await self.hostAccounts()
+        } catch {
+            // The next beat says it again.
+            self.log.warning("this replica could not say which accounts it hosts", ["error": .error(error)])
+        }
     }
 
     private func watch(_ freeSince: inout [ReplicaID: ContinuousClock.Instant]) async throws {

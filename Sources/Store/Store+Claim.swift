@@ -5,22 +5,36 @@ import Postgres
 extension Store {
     /// Claims up to `limit` conversations that are ready, oldest first, skipping those that somebody else is looking
     /// at. A claim only hides the conversation for `hold`: a replica that dies right after it costs that much time.
-    /// `readyFor` leaves to others what has not been ready for that long.
-    package func claim(limit: Int, hold: Duration, readyFor: Duration = .zero) async throws -> [Claim] {
+    /// `readyFor` leaves to others what has not been ready for that long. `acting` are the accounts for which there is room
+    /// here: what needs another is passed over, so that nothing queues behind it.
+    package func claim(
+        limit: Int,
+        hold: Duration,
+        readyFor: Duration = .zero,
+        acting: [AccountID] = []
+    ) async throws -> [Claim] {
         let rows = try await self.pool.query(
             """
             WITH claimable AS (
-                SELECT id FROM turnpike.conversations
-                WHERE ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
-                ORDER BY ready_at LIMIT \(limit)::integer
-                FOR UPDATE SKIP LOCKED
+                SELECT c.id FROM turnpike.conversations c
+                WHERE c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
+                    AND NOT EXISTS (
+                        SELECT FROM turnpike.agents n
+                        WHERE n.org = coalesce(c.org, 'default') AND n.agent = c.agent
+                            AND n.account_provider IS NOT NULL AND NOT EXISTS (
+                                SELECT FROM turnpike.accounts a
+                                WHERE a.account = ANY (\(acting.map(\.text))::uuid[])
+                                    AND \(unescaped: Self.accountFits)))
+                ORDER BY c.ready_at LIMIT \(limit)::integer
+                FOR UPDATE OF c SKIP LOCKED
             ), claimed AS (
                 UPDATE turnpike.conversations c
                 SET ready_at = now() + \(hold.milliseconds)::bigint * interval '1 millisecond'
                 FROM claimable WHERE c.id = claimable.id
-                RETURNING c.id, c.org, c.agent, c.conversation, c.epoch = 0 AND c.head = 0 AS is_new
+                RETURNING c.id, c.org, c.agent, c.conversation, c.owner_account,
+                    c.epoch = 0 AND c.head = 0 AS is_new
             )
-            SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.is_new,
+            SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.is_new, claimed.owner_account,
                 turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
                 next.turn, next.run,
                 (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
@@ -55,7 +69,8 @@ extension Store {
             next: next,
             agentConfiguration: try row.get("configuration", as: String?.self).flatMap(Self.configuration),
             agentVersion: try row.get("version"),
-            isNew: try row.get("is_new")
+            isNew: try row.get("is_new"),
+            owner: try row.optionalID("owner_account")
         )
     }
 

@@ -31,13 +31,15 @@ package struct HeldState: Sendable, Hashable {
 extension Store {
     /// Begins a term: epoch and nonce first, then the deployment, then the hand-over of the oldest turn, in one
     /// transaction. Called once the lock is held, where a lock is needed. Nil when somebody owns the conversation or
-    /// it was deleted. `workspace` becomes the conversation's if it has never been held before.
+    /// it was deleted. `workspace` becomes the conversation's if it has never been held before. `account` is who its worker
+    /// acts as; nil too when that is not the account that owns the conversation, or has no slot left.
     package func beginTerm(
         _ number: ConversationNumber,
         nonce: Nonce,
         replica: ReplicaID,
         deployment: DeploymentID,
         workspace: WorkspaceID? = nil,
+        account: AccountID? = nil,
         limits: AgentLimits
     ) async throws -> Term? {
         let handOver = HandOver(
@@ -47,13 +49,21 @@ extension Store {
             turnSeconds: limits.turnSeconds,
             progressSeconds: limits.progressSeconds + limits.startSeconds
         )
-        let results = try await self.pool.pipeline([
+        // A statement of its own takes the lock, so that the next one counts every slot that was taken before it.
+        let lock: [Query] =
+            account.map {
+                ["SELECT FROM turnpike.accounts WHERE account = \($0.text)::uuid FOR NO KEY UPDATE"]
+            } ?? []
+        let statements: [Query] = [
             """
             UPDATE turnpike.conversations
             SET epoch = epoch + 1, owner_nonce = \(nonce.text)::uuid, owner_replica = \(replica.text)::uuid,
-                ready_at = NULL,
+                ready_at = NULL, acting_account = \(account?.text)::uuid, absent_at = NULL,
                 workspace = CASE WHEN epoch = 0 THEN \(workspace?.text)::uuid ELSE workspace END
             WHERE id = \(number.value)::bigint AND owner_nonce IS NULL AND deleted_at IS NULL
+                AND coalesce(owner_account = \(account?.text)::uuid, true)
+                AND (\(account?.text)::uuid IS NULL OR EXISTS (SELECT FROM turnpike.accounts a
+                    WHERE a.account = \(account?.text)::uuid AND \(unescaped: Self.hasFreeSlot)))
             RETURNING epoch, head, workspace
             """,
             """
@@ -62,7 +72,8 @@ extension Store {
             WHERE id = \(number.value)::bigint AND owner_nonce = \(nonce.text)::uuid
             """,
             Self.arm(handOver, anyEpoch: true),
-        ])
+        ]
+        let results = Array(try await self.pool.pipeline(lock + statements).dropFirst(lock.count))
         try await Self.reach(.termCommitted)
         guard let row = results[0].first else { return nil }
         return Term(

@@ -145,6 +145,9 @@ extension Store {
         return .done(Settled(lastEvent: lastEvent, next: try armed.map(Self.armedTurn), events: written))
     }
 
+    /// A conversation belongs to the account on which a turn of it was completed first.
+    private static let ownerStamp = ", owner_account = coalesce(c.owner_account, c.acting_account)"
+
     private static func settle(
         _ settlement: Settlement,
         types: [String],
@@ -197,7 +200,7 @@ extension Store {
             )
             UPDATE turnpike.conversations c
             SET head = \(head)::bigint, running = NULL, last_event = c.last_event + \(types.count)::integer,
-                active_at = now()
+                active_at = now()\(unescaped: outcome.state == "completed" ? Self.ownerStamp : "")
             FROM held, ended WHERE c.id = held.id
             RETURNING c.last_event, \(unescaped: SQLTime.text("now()")) AS at
             """

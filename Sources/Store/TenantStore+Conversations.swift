@@ -20,6 +20,7 @@ extension TenantStore {
             (SELECT d.pid FROM turnpike.deployments d WHERE d.conversation_id = c.id AND d.ended_at IS NULL
                 AND d.replica = c.owner_replica ORDER BY d.started_at DESC LIMIT 1) AS pid,
             (SELECT o.conversation FROM turnpike.conversations o WHERE o.id = c.origin) AS origin, c.origin_seq,
+            c.owner_account,
             \(SQLTime.text("c.created_at")) AS created_at, \(SQLTime.text("c.active_at")) AS active_at
         """
     }
@@ -62,7 +63,8 @@ extension TenantStore {
             workerPID: try row.get("pid"),
             createdAt: try row.get("created_at"),
             activeAt: try row.get("active_at"),
-            origin: try Self.origin(row)
+            origin: try Self.origin(row),
+            account: try row.optionalID("owner_account")
         )
     }
 

@@ -97,7 +97,7 @@ extension TenantStore {
     ) -> Query {
         """
         WITH source AS (
-            SELECT c.id, c.epoch, coalesce(\(seq)::bigint, c.head) AS seq, c.deleted_at IS NOT NULL AS deleted
+            SELECT c.id, c.epoch, c.owner_account, coalesce(\(seq)::bigint, c.head) AS seq, c.deleted_at IS NOT NULL AS deleted
             FROM turnpike.conversations c
             WHERE c.org = \(self.org.text)::text AND c.agent = \(agent.text)::text AND c.conversation = \(id.text)::text
         ), links AS (
@@ -106,13 +106,15 @@ extension TenantStore {
                 SELECT max(b.seq) FROM turnpike.snapshots b
                 WHERE b.conversation_id = s.id AND b.kind = 'base' AND b.seq <= s.seq)
         ), sound AS (
-            SELECT s.id, s.epoch, s.seq FROM source s
+            SELECT s.id, s.epoch, s.seq, s.owner_account FROM source s
             WHERE NOT s.deleted AND EXISTS (SELECT FROM links l WHERE l.seq = s.seq) AND NOT EXISTS (
                 SELECT FROM links l
                 WHERE l.kind = 'delta' AND NOT EXISTS (SELECT FROM links p WHERE p.seq = l.parent))
         ), made AS (
-            INSERT INTO turnpike.conversations (org, agent, conversation, epoch, head, last_turn, origin, origin_seq)
-            SELECT \(self.org.text)::text, \(agent.text)::text, \(target.text)::text, s.epoch + 1, s.seq, s.seq, s.id, s.seq
+            INSERT INTO turnpike.conversations
+                (org, agent, conversation, epoch, head, last_turn, origin, origin_seq, owner_account)
+            SELECT \(self.org.text)::text, \(agent.text)::text, \(target.text)::text, s.epoch + 1, s.seq, s.seq, s.id,
+                s.seq, s.owner_account
             FROM sound s
             ON CONFLICT (org, agent, conversation) DO NOTHING
             RETURNING id

@@ -39,7 +39,8 @@ struct TurnRecord: Sendable {
             return self.count(text.utf8.count)
         case .usage(let usage):
             self.usage = usage
-        case .queued, .started, .context, .tool, .plan, .approvalRequested, .approvalResolved, .retried, .ended:
+        case .queued, .started, .context, .tool, .plan, .approvalRequested, .approvalResolved, .waitingAccount,
+            .accountMigrated, .retried, .ended:
             break
         }
         return true

@@ -108,6 +108,7 @@ extension Worker {
             configuration: configuration,
             workspace: self.workspace,
             path: self.tools.path,
+            account: self.order.accountEnvironment,
             adding: context
         )
         let program = try WorkerEnvironment.resolve(

@@ -29,6 +29,8 @@ package final class Worker: Sendable {
         let org: OrganizationID?
         let agent: AgentID
         let configuration: AgentConfiguration
+        /// Empty for a worker that acts as no account, as a spare does.
+        var accountEnvironment: [String: String] = [:]
     }
 
     /// What a worker has once it has a conversation: all of the order that is needed again, so not the state to start
@@ -76,7 +78,12 @@ package final class Worker: Sendable {
     init(permit: consuming SpawnPermit, order: WorkerOrder, place: WorkerPlace, tools: Tools) {
         let binding = Binding(permit, order)
         self.permit = PermitKeeper(permit)
-        self.order = Contract(org: order.org, agent: order.agent, configuration: order.configuration)
+        self.order = Contract(
+            org: order.org,
+            agent: order.agent,
+            configuration: order.configuration,
+            accountEnvironment: order.accountEnvironment
+        )
         self.place = place
         self.workspace = Workspace(root: tools.root, order: order)
         self.directory =

@@ -10,11 +10,13 @@ enum WorkerEnvironment {
     /// the gateway says.
     static let reserved = "TURNPIKE_"
 
-    /// Name and value of every variable. `path` is the gateway's own search path.
+    /// Name and value of every variable. `path` is the gateway's own search path; what makes the worker act as its account
+    /// replaces what the agent says.
     static func variables(
         configuration: AgentConfiguration,
         workspace: Workspace,
         path: String?,
+        account: [String: String] = [:],
         adding context: [String: String] = [:]
     ) -> [String: String] {
         var variables = [
@@ -23,7 +25,9 @@ enum WorkerEnvironment {
             "HOME": workspace.home,
             "TMPDIR": workspace.temporary,
         ]
-        for (name, value) in configuration.environment where !name.hasPrefix(Self.reserved) { variables[name] = value }
+        for own in [configuration.environment, account] {
+            for (name, value) in own where !name.hasPrefix(Self.reserved) { variables[name] = value }
+        }
         for (name, value) in context { variables[name] = value }
         return variables
     }

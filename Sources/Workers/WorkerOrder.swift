@@ -22,6 +22,8 @@ package struct WorkerOrder: Sendable {
     package let transcript: Transcript?
     /// The workspace that is the conversation's by name; nil where its number names it.
     package let workspace: WorkspaceID?
+    /// What makes the worker act as its account, on top of the agent's own environment; empty where it needs none.
+    package let accountEnvironment: [String: String]
     /// The name by which the gateway introduces itself.
     package let instance: String
 
@@ -36,8 +38,10 @@ package struct WorkerOrder: Sendable {
         chain: SnapshotChain,
         transcript: Transcript? = nil,
         workspace: WorkspaceID? = nil,
+        accountEnvironment: [String: String] = [:],
         instance: String = "turnpike"
     ) {
+        self.accountEnvironment = accountEnvironment
         self.org = org
         self.agent = agent
         self.conversation = conversation

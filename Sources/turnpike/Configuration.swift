@@ -31,6 +31,8 @@ struct Configuration: Sendable {
     var usesHints: Bool
     var label: String
     var organization: OrganizationID
+    /// The file of the accounts that this replica hosts, absolute; nil when it hosts none.
+    var accounts: String?
     /// The texts that won, and where each is from.
     let origins: [Setting: SettingOrigin]
 
@@ -51,6 +53,7 @@ struct Configuration: Sendable {
         self.usesHints = try reader.isOn(.hints)
         self.label = layers.origins[.label]?.value ?? host
         self.organization = try reader.name(.organization)
+        self.accounts = layers.origins[.accounts].map { Self.absolute($0.value, from: directory) }
         self.origins = layers.origins
     }
 

@@ -17,6 +17,7 @@ enum Setting: String, Sendable, CaseIterable {
     case hints
     case label
     case organization
+    case accounts
 
     var flag: String {
         "--" + self.rawValue.replacing("_", with: "-")
@@ -35,7 +36,7 @@ enum Setting: String, Sendable, CaseIterable {
     var defaultText: String? {
         switch self {
         case .listen: "127.0.0.1:7100"
-        case .databaseURL, .databaseDirectURL, .label: nil
+        case .databaseURL, .databaseDirectURL, .label, .accounts: nil
         case .poolSize: "6"
         case .logLevel: "info"
         case .workspaces: "/var/lib/turnpike/workspaces"
@@ -57,6 +58,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .poolSize, .maxWorkers: "NUMBER"
         case .logLevel: "debug|info|warning|error"
         case .workspaces: "DIR"
+        case .accounts: "FILE"
         case .drainSeconds, .lockTrustSeconds, .leaseWaitSeconds: "SECONDS"
         case .allowUnsafeDurability, .hints: "on|off"
         case .label, .organization: "NAME"
@@ -78,6 +80,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .allowUnsafeDurability: "serve although PostgreSQL may lose what it confirmed (tests only)"
         case .hints: "wakes between replicas (on, off); everything works without them, slower"
         case .label: "this replica's name for people (default: the host's name)"
+        case .accounts: "a JSON file of the accounts that this replica hosts (default: none)"
         case .organization: "whose records direct database commands touch"
         }
     }

@@ -65,6 +65,7 @@ enum Wiring {
         var settings = GatewayConfiguration(replica: replica, label: configuration.label, version: Version.text)
         settings.limits = limits
         settings.usesHints = configuration.usesHints
+        settings.accounts = try configuration.accounts.map { try AccountFile.read($0) } ?? []
         let gateway = Gateway(
             settings,
             on: GatewayPlatform(

@@ -1,6 +1,9 @@
 CREATE SCHEMA turnpike;
 CREATE DOMAIN turnpike.identifier AS text COLLATE pg_catalog."C"
 	CONSTRAINT identifier_check CHECK ((VALUE ~ '^[A-Za-z0-9._:-]{1,128}$'::text));
+CREATE FUNCTION turnpike.account_id(org text, provider text, principal text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (encode(SUBSTRING(sha256(convert_to(((((((octet_length(org) || ':'::text) || org) || octet_length(provider)) || ':'::text) || provider) || principal), 'UTF8'::name)) FROM 1 FOR 16), 'hex'::text))::uuid;
 CREATE FUNCTION turnpike.enqueue_turn(p_agent text, p_input jsonb, p_org text DEFAULT NULL::text, p_conversation text DEFAULT NULL::text, p_run uuid DEFAULT NULL::uuid, p_client_key text DEFAULT NULL::text, p_body_hash bytea DEFAULT NULL::bytea, p_deadline_seconds integer DEFAULT NULL::integer, p_metadata jsonb DEFAULT NULL::jsonb, p_turn uuid DEFAULT gen_random_uuid(), p_queue_limit integer DEFAULT 100, p_reject_if_busy boolean DEFAULT false) RETURNS TABLE(verdict text, turn uuid, conversation_id bigint, seq bigint, state text, ahead integer, owner_replica uuid, first_event bigint)
     LANGUAGE plpgsql
     AS $$
@@ -73,6 +76,30 @@ CREATE FUNCTION turnpike.lock_key(org text, agent text, conversation text) RETUR
 CREATE FUNCTION turnpike.presence_key(replica uuid) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN hashtextextended((replica)::text, (1)::bigint);
+CREATE TABLE turnpike.account_hosts (
+    account uuid NOT NULL,
+    replica uuid NOT NULL,
+    slots integer NOT NULL,
+    CONSTRAINT account_hosts_slots_check CHECK (((slots >= 1) AND (slots <= 100000)))
+);
+CREATE TABLE turnpike.account_labels (
+    org turnpike.identifier NOT NULL,
+    label text NOT NULL COLLATE pg_catalog."C",
+    account uuid NOT NULL,
+    CONSTRAINT account_labels_label_check CHECK (((length(label) >= 1) AND (length(label) <= 200)))
+);
+CREATE TABLE turnpike.accounts (
+    account uuid NOT NULL,
+    org turnpike.identifier NOT NULL,
+    provider turnpike.identifier NOT NULL,
+    principal text NOT NULL COLLATE pg_catalog."C",
+    pool turnpike.identifier DEFAULT 'default'::text NOT NULL,
+    slots integer,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT accounts_check CHECK ((account = turnpike.account_id((org)::text, (provider)::text, principal))),
+    CONSTRAINT accounts_principal_check CHECK (((length(principal) >= 1) AND (length(principal) <= 500))),
+    CONSTRAINT accounts_slots_check CHECK (((slots >= 1) AND (slots <= 100000)))
+);
 CREATE TABLE turnpike.agents (
     org turnpike.identifier NOT NULL,
     agent turnpike.identifier NOT NULL,
@@ -80,6 +107,9 @@ CREATE TABLE turnpike.agents (
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    account_provider text GENERATED ALWAYS AS ((configuration #>> '{account,provider}'::text[])) STORED,
+    account_pool text GENERATED ALWAYS AS ((configuration #>> '{account,pool}'::text[])) STORED,
+    account_label text GENERATED ALWAYS AS ((configuration #>> '{account,label}'::text[])) STORED,
     CONSTRAINT agents_version_check CHECK ((version > 0))
 );
 CREATE TABLE turnpike.approvals (
@@ -131,6 +161,11 @@ CREATE TABLE turnpike.conversations (
     workspace uuid,
     origin bigint,
     origin_seq bigint,
+    owner_account uuid,
+    acting_account uuid,
+    absent_ms bigint DEFAULT 0 NOT NULL,
+    absent_at timestamp with time zone,
+    CONSTRAINT conversations_absent_ms_check CHECK ((absent_ms >= 0)),
     CONSTRAINT conversations_check CHECK (((owner_nonce IS NULL) = (owner_replica IS NULL))),
     CONSTRAINT conversations_check1 CHECK (((running IS NULL) OR (owner_nonce IS NOT NULL))),
     CONSTRAINT conversations_check2 CHECK (((ready_at IS NULL) OR (owner_nonce IS NULL))),
@@ -304,6 +339,14 @@ CREATE TABLE turnpike.turns (
     CONSTRAINT turns_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
 )
 WITH (fillfactor='80');
+ALTER TABLE ONLY turnpike.account_hosts
+    ADD CONSTRAINT account_hosts_pkey PRIMARY KEY (account, replica);
+ALTER TABLE ONLY turnpike.account_labels
+    ADD CONSTRAINT account_labels_pkey PRIMARY KEY (org, label);
+ALTER TABLE ONLY turnpike.accounts
+    ADD CONSTRAINT accounts_org_provider_principal_key UNIQUE (org, provider, principal);
+ALTER TABLE ONLY turnpike.accounts
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (account);
 ALTER TABLE ONLY turnpike.agents
     ADD CONSTRAINT agents_pkey PRIMARY KEY (org, agent);
 ALTER TABLE ONLY turnpike.approvals
@@ -344,11 +387,14 @@ ALTER TABLE ONLY turnpike.turns
     ADD CONSTRAINT turns_conversation_id_seq_key UNIQUE (conversation_id, seq);
 ALTER TABLE ONLY turnpike.turns
     ADD CONSTRAINT turns_pkey PRIMARY KEY (turn);
+CREATE INDEX account_hosts_replica ON turnpike.account_hosts USING btree (replica);
+CREATE INDEX account_labels_account ON turnpike.account_labels USING btree (account);
 CREATE INDEX agents_warm ON turnpike.agents USING btree (org, agent) WHERE ((configuration -> 'warm'::text) > '0'::jsonb);
 CREATE INDEX approvals_conversation ON turnpike.approvals USING btree (conversation_id);
 CREATE INDEX approvals_org ON turnpike.approvals USING btree (org, approval);
 CREATE INDEX approvals_pending ON turnpike.approvals USING btree (org, approval) WHERE (state = 'pending'::text);
 CREATE INDEX approvals_turn ON turnpike.approvals USING btree (turn, asked_at);
+CREATE INDEX conversations_acting ON turnpike.conversations USING btree (acting_account) WHERE ((acting_account IS NOT NULL) AND (owner_nonce IS NOT NULL));
 CREATE UNIQUE INDEX conversations_key ON turnpike.conversations USING btree (org, agent, conversation);
 CREATE INDEX conversations_owned ON turnpike.conversations USING btree (owner_replica) WHERE (owner_replica IS NOT NULL);
 CREATE INDEX conversations_ready ON turnpike.conversations USING btree (ready_at) WHERE (ready_at IS NOT NULL);
@@ -361,6 +407,14 @@ CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
 CREATE INDEX tokens_parent ON turnpike.tokens USING btree (parent) WHERE (parent IS NOT NULL);
 CREATE UNIQUE INDEX turns_client_key ON turnpike.turns USING btree (org, client_key) WHERE (client_key IS NOT NULL);
 CREATE INDEX turns_queued ON turnpike.turns USING btree (conversation_id, seq) WHERE (state = 'queued'::text);
+ALTER TABLE ONLY turnpike.account_hosts
+    ADD CONSTRAINT account_hosts_account_fkey FOREIGN KEY (account) REFERENCES turnpike.accounts(account) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.account_hosts
+    ADD CONSTRAINT account_hosts_replica_fkey FOREIGN KEY (replica) REFERENCES turnpike.replicas(replica) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.account_labels
+    ADD CONSTRAINT account_labels_account_fkey FOREIGN KEY (account) REFERENCES turnpike.accounts(account) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.accounts
+    ADD CONSTRAINT accounts_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
 ALTER TABLE ONLY turnpike.agents
     ADD CONSTRAINT agents_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
 ALTER TABLE ONLY turnpike.approvals

@@ -5,6 +5,7 @@ import Gateway
 enum Components {
     static let all = Self.shared.merging(Self.native) { first, _ in first }
         .merging(Self.dialects) { first, _ in first }.merging(Self.agents) { first, _ in first }
+        .merging(Self.accounts) { first, _ in first }
 
     private static let shared: [String: JSONValue] = [
         "Any": Schema.map,
@@ -107,7 +108,7 @@ enum Components {
                 "store_mode": Schema.choice(["snapshot", "file", "none"]),
                 "isolation": Schema.choice(Isolation.allCases.map(\.rawValue)),
                 "permissions": Schema.choice(PermissionPolicy.allCases.map(\.rawValue)),
-                "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
+                "account": Schema.map, "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
                 "limits": Schema.reference("AgentLimits"),
             ],
             required: ["command"]

@@ -8,6 +8,7 @@ extension Operation {
     ]
 
     static let all = Self.native.merging(Self.dialects) { first, _ in first }
+        .merging(Self.accounts) { first, _ in first }
         .merging(Self.installation) { first, _ in first }
 
     private static let native: [String: Operation] = [

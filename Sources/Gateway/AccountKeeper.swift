@@ -1,0 +1,155 @@
+import Domain
+import Runtime
+import Store
+
+/// Says which accounts this replica hosts, and sees to conversations whose account nobody does.
+///
+/// Any number of replicas look at the same time; of what they find the first one's counts. Nothing here depends on the
+/// account's own replica, which may be gone for good.
+final class AccountKeeper: Service {
+    let name = "accounts"
+    private let store: Store
+    private let slots: AccountSlots
+    private let registry: ConversationRegistry
+    private let feed: EventFeed
+    private let wakeDispatcher: WakeUp
+    private let configuration: GatewayConfiguration
+    private let log: Logger
+    private let metrics: Metrics
+    /// Entries of this replica's file that were registered, by their places.
+    private let registered = Locked<Set<Int>>([])
+
+    init(tools: SessionTools, configuration: GatewayConfiguration) {
+        self.store = tools.store
+        self.slots = tools.accounts
+        self.registry = tools.registry
+        self.feed = tools.feed
+        self.wakeDispatcher = tools.wakeDispatcher
+        self.configuration = configuration
+        self.log = tools.log
+        self.metrics = tools.metrics
+    }
+
+    /// So many conversations are seen to at a look.
+    private static let atOnce = 500
+
+    func run(until stop: StopSignal) async throws {
+        while await !stop.wait(atMost: self.configuration.limits.accountInterval * Double.random(in: 0.8...1.2)) {
+            do {
+                try await self.look()
+            } catch {
+                self.log.warning("absent accounts could not be looked at", ["error": .error(error)])
+            }
+        }
+    }
+
+    // MARK: - Hosting
+
+    /// Registers what is not yet, and writes the rows that go with this replica's record. Called with each beat, since a
+    /// peer that had taken this replica for dead has removed them.
+    func host() async throws {
+        let hostings = self.configuration.accounts
+        guard !hostings.isEmpty else { return }
+        for (place, hosting) in hostings.enumerated() where !self.registered.withLock({ $0.contains(place) }) {
+            try await self.register(hosting, place)
+        }
+        let allowed = self.registered.withLock { registered in
+            hostings.enumerated().filter { registered.contains($0.offset) }.map(\.element)
+        }
+        let hosted = try await self.store.host(allowed, on: self.configuration.replica)
+        self.slots.host(hosted)
+        // Removed by its organization: what runs on it ends, and may not begin again.
+        for session in self.registry.sessions() {
+            guard let account = session.account, !hosted.contains(where: { $0.id == account.id }) else { continue }
+            session.end(.reconfigured)
+        }
+    }
+
+    private func register(_ hosting: AccountHosting, _ place: Int) async throws {
+        let identity = hosting.identity
+        let registration = try await self.store.tenant(identity.org).register(
+            provider: identity.provider,
+            principal: identity.principal,
+            label: hosting.label,
+            pool: hosting.pool,
+            slots: nil
+        )
+        switch registration {
+        case .made(let record), .known(let record):
+            self.registered.withLock { _ = $0.insert(place) }
+            self.log.info("account is hosted", ["account": .text(record.id.text), "slots": .count(hosting.slots)])
+        case .labelTaken:
+            // Under one label two accounts would be taken for one: this one stays out until that is put right.
+            self.log.error(
+                "account is not hosted: its label is another account's",
+                ["provider": .text(identity.provider.text), "label": .text(hosting.label ?? "")]
+            )
+        }
+    }
+
+    // MARK: - Absence
+
+    /// Looks once at all conversations whose account is absent, and decides about each.
+    func look() async throws {
+        let absent = try await self.store.absences(limit: Self.atOnce)
+        guard !absent.isEmpty else { return }
+        var notes: [AbsenceNote] = []
+        for conversation in absent {
+            let verdict = conversation.absence.decide(
+                conversation.need,
+                isOwned: conversation.owner != nil,
+                hasOther: conversation.hasOther,
+                limits: self.configuration.limits
+            )
+            switch verdict {
+            case .begin:
+                notes.append(AbsenceNote(conversation: conversation, counted: .zero, begins: true))
+            case .wait(let counted):
+                notes.append(AbsenceNote(conversation: conversation, counted: counted, begins: false))
+            case .fail(let counted):
+                // Noted too: the turns behind it have waited as long.
+                notes.append(AbsenceNote(conversation: conversation, counted: counted, begins: false))
+                try await self.fail(conversation, after: counted)
+            case .migrate:
+                try await self.migrate(conversation)
+            }
+        }
+        guard !notes.isEmpty else { return }
+        let told = try await self.store.note(notes)
+        for number in told { self.feed.changed(number) }
+        guard !told.isEmpty else { return }
+        self.metrics.count(
+            "turnpike_account_waits_total",
+            "Waits for an absent account that began.",
+            by: Double(told.count)
+        )
+    }
+
+    private func fail(_ conversation: AbsentConversation, after absent: Duration) async throws {
+        let failed = try await self.store.failQueued(
+            conversation.number,
+            turn: conversation.turn,
+            code: .accountUnavailable,
+            message: "\(FailureCode.accountUnavailable.meaning) It was absent for \(absent.components.seconds) s."
+        )
+        guard failed else { return }
+        self.feed.changed(conversation.number)
+        self.metrics.count(
+            "turnpike_turns_total",
+            "Turns settled by this replica, by outcome.",
+            labels: ["outcome": FailureCode.accountUnavailable.rawValue]
+        )
+    }
+
+    private func migrate(_ conversation: AbsentConversation) async throws {
+        guard let owner = conversation.owner else { return }
+        guard try await self.store.migrate(conversation.number, turn: conversation.turn, from: owner) else { return }
+        self.log.warning(
+            "a conversation leaves its absent account",
+            ["number": .number(conversation.number.value), "account": .text(owner.text)]
+        )
+        self.metrics.count("turnpike_account_migrations_total", "Conversations that left an absent account.")
+        self.feed.changed(conversation.number)
+        self.wakeDispatcher.signal()
+    }
+}
