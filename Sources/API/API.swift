@@ -23,11 +23,18 @@ package struct API: Sendable {
     let health: HealthRoutes
     let observer: Observer
     private(set) var document = OpenAPIDocument()
+    private let crossOrigin: CrossOrigin
     private let bodyLimit: Int
     private let dialectBodyLimit: Int
 
-    /// The API of `gateway`; `version` is what `/livez` says.
-    package init(gateway: Gateway, log: Logger, metrics: Metrics, version: String) {
+    /// The API of `gateway`; `version` is what `/livez` says, `crossOrigin` who else's pages may call it.
+    package init(
+        gateway: Gateway,
+        log: Logger,
+        metrics: Metrics,
+        version: String,
+        crossOrigin: CrossOrigin = CrossOrigin()
+    ) {
         let limits = gateway.configuration.limits
         let stream = EventFollower(keepalive: limits.streamKeepalive)
         self.gate = Gate(gateway)
@@ -38,6 +45,7 @@ package struct API: Sendable {
         self.responses = ResponseRoutes(follower: dialect, inputBytes: limits.turnBodyBytes)
         self.health = HealthRoutes(version: version, metrics: metrics, readiness: { await gateway.readiness() })
         self.observer = Observer(log: log, metrics: metrics)
+        self.crossOrigin = crossOrigin
         self.bodyLimit = limits.turnBodyBytes
         self.dialectBodyLimit = limits.dialectBodyBytes
         self.document = OpenAPIDocument(self.routes, version: version)
@@ -46,6 +54,7 @@ package struct API: Sendable {
     /// Every route, ready to be served.
     package func router() -> Router {
         var router = Router()
+        router.finish = self.crossOrigin.finish
         for route in self.routes {
             let limit = route.carriesHistory ? self.dialectBodyLimit : self.bodyLimit
             router.on(route.method, route.pattern, limit: limit) { await self.serve(route, $0) }

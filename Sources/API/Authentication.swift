@@ -63,14 +63,15 @@ struct Credential: Sendable {
     let isWebSession: Bool
 
     /// Takes the bearer token where there is one. A browser sends its cookie with whatever any page makes it send, so a
-    /// request that changes something must have come from a page of this very origin (RFC 6454 section 7). Throws 400,
-    /// 401, and 403 for another origin.
+    /// request that changes something must have come from a page of this very origin (RFC 6454 section 7), and one that
+    /// names another origin gets nothing by it, whoever else's pages may call. Throws 400, 401, and 403 for another origin.
     init(_ request: Request) throws(APIError) {
         if let bearer = try Self.bearer(request) {
             self.secret = bearer
             self.isWebSession = false
         } else if let cookie = WebSession.cookie(request) {
-            guard request.method == "GET" || request.method == "HEAD" || WebSession.isSameOrigin(request) else {
+            let changesNothing = request.method == "GET" || request.method == "HEAD"
+            guard WebSession.isSameOrigin(request) || (changesNothing && request.headers["Origin"] == nil) else {
                 throw APIError(403, "forbidden", "a web session is good for requests of its own origin only")
             }
             self.secret = cookie

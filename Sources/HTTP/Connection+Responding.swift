@@ -37,6 +37,7 @@ extension Connection {
         } catch {
             response = self.loop.render(error, exchange.request)
         }
+        response = self.loop.router.finish(response, exchange.request)
         let isWhole: Bool
         switch response.body {
         case .bytes(let bytes): isWhole = self.deliver(&response, bytes, exchange)

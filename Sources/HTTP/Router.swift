@@ -45,6 +45,9 @@ package struct Router: Sendable {
     /// Every declared route, in the order of declaration.
     package private(set) var routes: [Declaration] = []
 
+    /// What becomes of every response to a request that could be read, before it is sent: errors and lists of methods too.
+    package var finish: @Sendable (Response, Request) -> Response = { response, _ in response }
+
     /// A router that knows nothing.
     package init() {}
 

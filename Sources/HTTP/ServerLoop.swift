@@ -173,7 +173,9 @@ final class ServerLoop: @unchecked Sendable {
     /// An error of the connection itself in wire form.
     func errorResponse(_ error: HTTPError, _ request: Request?) -> [UInt8] {
         self.metrics.count("http_refused_total", "Requests refused unread.", labels: ["code": error.code.rawValue])
-        return self.serialised(self.render(error, request), request?.id ?? RequestID.make())
+        var response = self.render(error, request)
+        if let request { response = self.router.finish(response, request) }
+        return self.serialised(response, request?.id ?? RequestID.make())
     }
 
     /// A response that ends its connection, in wire form. One that cannot be sent, or that streams, loses its parts.

@@ -33,6 +33,8 @@ struct Configuration: Sendable {
     var organization: OrganizationID
     /// The file of the accounts that this replica hosts, absolute; nil when it hosts none.
     var accounts: String?
+    /// Origins of pages that may call the API from a browser.
+    var corsOrigins: [String]
     /// The texts that won, and where each is from.
     let origins: [Setting: SettingOrigin]
 
@@ -54,6 +56,7 @@ struct Configuration: Sendable {
         self.label = layers.origins[.label]?.value ?? host
         self.organization = try reader.name(.organization)
         self.accounts = layers.origins[.accounts].map { Self.absolute($0.value, from: directory) }
+        self.corsOrigins = try reader.origins(.corsOrigins)
         self.origins = layers.origins
     }
 
@@ -144,6 +147,16 @@ private struct SettingReader {
         } catch {
             throw self.wrong(setting, "1 to 128 letters, digits and . _ : -")
         }
+    }
+
+    /// Origins as browsers write them, separated by commas.
+    func origins(_ setting: Setting) throws(CommandFailure) -> [String] {
+        let origins = self.text(setting).split(separator: ",").map { $0.filter { $0 != " " }.lowercased() }
+        for origin in origins
+        where origin.wholeMatch(of: /https?:\/\/([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/) == nil {
+            throw self.wrong(setting, "a list of origins like https://chat.example.org, without paths or wildcards")
+        }
+        return origins
     }
 
     func databaseURL(_ setting: Setting) throws(CommandFailure) -> String? {

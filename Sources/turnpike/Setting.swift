@@ -18,6 +18,7 @@ enum Setting: String, Sendable, CaseIterable {
     case label
     case organization
     case accounts
+    case corsOrigins = "cors_origins"
 
     var flag: String {
         "--" + self.rawValue.replacing("_", with: "-")
@@ -47,6 +48,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .allowUnsafeDurability: "off"
         case .hints: "on"
         case .organization: "default"
+        case .corsOrigins: nil
         }
     }
 
@@ -62,6 +64,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .drainSeconds, .lockTrustSeconds, .leaseWaitSeconds: "SECONDS"
         case .allowUnsafeDurability, .hints: "on|off"
         case .label, .organization: "NAME"
+        case .corsOrigins: "ORIGIN,…"
         }
     }
 
@@ -82,6 +85,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .label: "this replica's name for people (default: the host's name)"
         case .accounts: "a JSON file of the accounts that this replica hosts (default: none)"
         case .organization: "whose records direct database commands touch"
+        case .corsOrigins: "whose pages may call from a browser, like https://chat.example.org; none by default"
         }
     }
 }

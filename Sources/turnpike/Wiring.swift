@@ -108,7 +108,13 @@ enum Wiring {
         gateway: Gateway,
         platform: Platform
     ) -> HTTPServer {
-        let api = API(gateway: gateway, log: platform.log, metrics: platform.metrics, version: Version.text)
+        let api = API(
+            gateway: gateway,
+            log: platform.log,
+            metrics: platform.metrics,
+            version: Version.text,
+            crossOrigin: CrossOrigin(configuration.corsOrigins)
+        )
         var http = HTTPConfiguration()
         http.host = configuration.listen.host
         http.port = UInt16(clamping: configuration.listen.port)

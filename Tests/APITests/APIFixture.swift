@@ -32,6 +32,7 @@ struct APIFixture: Sendable {
     static func with(
         limits: Limits = Limits(),
         usesHints: Bool = true,
+        crossOrigin: CrossOrigin = CrossOrigin(),
         _ body: @Sendable (APIFixture) async throws -> Void
     ) async throws {
         let folder = try ScratchDirectory()
@@ -46,7 +47,7 @@ struct APIFixture: Sendable {
             log: log,
             metrics: metrics
         )
-        let api = API(gateway: gateway, log: log, metrics: metrics, version: "test")
+        let api = API(gateway: gateway, log: log, metrics: metrics, version: "test", crossOrigin: crossOrigin)
         let reactor = try Reactor(name: "api-test")
         let server = HTTPServer(
             configuration: HTTPConfiguration(),

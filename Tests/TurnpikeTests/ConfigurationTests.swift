@@ -117,7 +117,8 @@ struct ConfigurationTests {
             (Setting.listen, "7100"), (.listen, "host:99999"), (.listen, ":7100"), (.listen, "::1:7100"),
             (.poolSize, "0"), (.poolSize, "six"), (.logLevel, "loud"), (.maxWorkers, "-1"), (.drainSeconds, "-1"),
             (.drainSeconds, "nan"), (.lockTrustSeconds, "0.5"), (.hints, "maybe"), (.organization, "a b"),
-            (.databaseURL, "mysql"),
+            (.databaseURL, "mysql"), (.corsOrigins, "*"), (.corsOrigins, "https://a.example/"), (.corsOrigins, "null"),
+            (.corsOrigins, "https://a.example,b.example"),
         ]
     )
     func wrongValues(setting: Setting, value: String) throws {
@@ -140,6 +141,14 @@ struct ConfigurationTests {
         #expect(all.listen == Configuration.Address(host: "::1", port: 0))
         #expect(all.listen.description == "[::1]:0")
         #expect(all.workspaces == "/home/me/w")
+    }
+
+    @Test("origins are a list, written as browsers write them")
+    func origins() throws {
+        #expect(try self.configuration().corsOrigins.isEmpty)
+        let text = "https://Chat.example.org, http://localhost:3000,http://[::1]:80"
+        let all = try self.configuration(flags: [.corsOrigins: text])
+        #expect(all.corsOrigins == ["https://chat.example.org", "http://localhost:3000", "http://[::1]:80"])
     }
 
     @Test("the file must be one JSON object of plain values", arguments: ["", "[]", "{", #"{"listen": null}"#])
