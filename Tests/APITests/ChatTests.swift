@@ -173,8 +173,8 @@ struct ChatTests {
             (#"{"model":"a b","messages":[{"role":"user","content":"x"}]}"#, 404, "model"),
             (#"{"model":"default","messages":[]}"#, 400, "messages"),
             (#"{"model":"default","messages":[{"role":"king","content":"x"}]}"#, 400, "messages[0].role"),
-            (#"{"model":"default","messages":[{"role":"assistant","content":"x"}]}"#, 400, "messages[0].role"),
-            (#"{"model":"default","messages":[{"role":"user","content":""}]}"#, 400, "messages[0].content"),
+            (#"{"model":"default","messages":[{"role":"assistant","content":"x"}]}"#, 400, "messages"),
+            (#"{"model":"default","messages":[{"role":"user","content":""}]}"#, 400, "messages"),
             (
                 #"{"model":"default","messages":[{"role":"user","content":[{"type":"smell"}]}]}"#, 400,
                 "messages[0].content[0].type"

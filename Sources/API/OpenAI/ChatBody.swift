@@ -6,10 +6,12 @@ import HTTP
 /// tools of the client's own) is the agent's business and is not looked at.
 struct ChatBody: Hashable, Sendable {
     var model: AgentID
-    /// Everything before the new message.
+    /// What was said before the new message.
     var history: [ChatMessage]
-    /// The new message.
+    /// The new message: the last of the user's that says anything.
     var message: ChatMessage
+    /// What stands after it, such as a frontend's reminder or the beginning of an answer: nobody has been told it yet.
+    var later: [ChatMessage]
     var streams: Bool
     /// Whether the stream ends with a chunk that counts tokens.
     var wantsUsage: Bool
@@ -31,15 +33,10 @@ struct ChatBody: Hashable, Sendable {
         for (index, element) in list.enumerated() {
             messages.append(try ChatMessage(element, at: "messages[\(index)]"))
         }
-        guard let message = messages.popLast(), message.role == .user else {
-            throw .invalid(
-                "messages[\(list.count - 1)].role",
-                "must be user: only the last message is new to the agent"
-            )
+        guard let (before, message, after) = ChatMessage.split(messages) else {
+            throw .invalid("messages", "must have a message of the user that is not empty")
         }
-        guard !message.isEmpty else { throw .invalid("messages[\(list.count - 1)].content", "must not be empty") }
-        self.history = messages
-        self.message = message
+        (self.history, self.message, self.later) = (before, message, after)
         self.streams = try body.flag("stream") ?? false
         self.wantsUsage = try Self.wantsUsage(body["stream_options"])
         self.cancelsOnDisconnect = try body.cancelsOnDisconnect()
@@ -89,6 +86,14 @@ struct ChatMessage: Hashable, Sendable {
 
     var isEmpty: Bool {
         self.parts.allSatisfy { $0["type"] == "text" && $0["text"]?.text?.isEmpty ?? true }
+    }
+
+    /// The last message of the user that says anything, and what stands before and after it; nil when there is none.
+    static func split(
+        _ messages: [ChatMessage]
+    ) -> (before: [ChatMessage], message: ChatMessage, after: [ChatMessage])? {
+        guard let last = messages.lastIndex(where: { $0.role == .user && !$0.isEmpty }) else { return nil }
+        return (Array(messages[..<last]), messages[last], Array(messages[(last + 1)...]))
     }
 }
 

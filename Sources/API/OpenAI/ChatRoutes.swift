@@ -44,13 +44,14 @@ struct ChatRoutes: Sendable {
         return Dialect.isErrand(request, body.message) ? nil : named
     }
 
-    /// The earlier messages, if whoever answers has not seen them: in a conversation that the gateway knows it has.
+    /// The other messages, as far as whoever answers has not seen them: in a conversation that the gateway knows it has
+    /// seen those before the new one.
     private func history(
         _ tenant: Tenant,
         _ body: ChatBody,
         _ conversation: ConversationID?
     ) async throws -> [ChatMessage] {
-        guard let conversation, !body.history.isEmpty else { return body.history }
-        return try await Dialect.knows(tenant, body.model, conversation) ? [] : body.history
+        guard let conversation, !body.history.isEmpty else { return body.history + body.later }
+        return try await Dialect.knows(tenant, body.model, conversation) ? body.later : body.history + body.later
     }
 }

@@ -2,6 +2,9 @@ import Domain
 
 /// Content of the dialects as the parts that workers take: those of ACP.
 enum ContentParts {
+    /// Types of parts that are text.
+    static let texts = ["text", "input_text", "output_text", "summary_text"]
+
     /// A string, an array of parts, or nothing. Throws 400 with the path of a part that no worker could be given.
     static func read(_ content: JSONValue?, at path: String) throws(APIError) -> [JSONValue] {
         switch content {
@@ -23,10 +26,11 @@ enum ContentParts {
 
     private static func part(_ part: JSONValue, at path: String) throws(APIError) -> JSONValue {
         switch part["type"]?.text {
-        case "text", "input_text", "output_text", "refusal", "summary_text":
-            guard let text = part["text"]?.text ?? part["refusal"]?.text else {
-                throw .invalid("\(path).text", "must be a string")
-            }
+        case let type? where self.texts.contains(type):
+            guard let text = part["text"]?.text else { throw .invalid("\(path).text", "must be a string") }
+            return self.text(text)
+        case "refusal":
+            guard let text = part["refusal"]?.text else { throw .invalid("\(path).refusal", "must be a string") }
             return self.text(text)
         case "image_url", "input_image":
             guard let url = part["image_url"]?["url"]?.text ?? part["image_url"]?.text, !url.isEmpty else {

@@ -12,17 +12,22 @@ struct ResponseBody: Hashable, Sendable {
 
     /// Items that are the output of earlier responses, sent back by clients that keep a conversation themselves: the worker
     /// has them in its own memory.
-    private static let echoes: Set<String> = [
+    static let echoes: Set<String> = [
         "reasoning", "mcp_call", "mcp_approval_request", "mcp_list_tools", "item_reference",
     ]
     private static let metadataBytes = 16 << 10
 
+    /// All messages but the new one.
+    var context: [ChatMessage] { self.history + self.later }
+
     /// Nil where the request only decides.
     var model: AgentID?
-    /// Everything before the new message.
+    /// What was said before the new message.
     var history: [ChatMessage] = []
-    /// The new message.
+    /// The new message: the last of the user's that says anything.
     var message: ChatMessage?
+    /// What stands after it.
+    var later: [ChatMessage] = []
     var decisions: [Decision] = []
     var settings = ResponseSettings()
     var streams: Bool
@@ -58,7 +63,7 @@ struct ResponseBody: Hashable, Sendable {
             return
         }
         guard let message = self.message, !message.isEmpty else {
-            throw .invalid("input", "must end with a message of the user that is not empty")
+            throw .invalid("input", "must have a message of the user that is not empty")
         }
         self.model = try body.model()
         if let instructions = self.settings.instructions {
@@ -71,17 +76,22 @@ struct ResponseBody: Hashable, Sendable {
         case .string(let text): self.message = ChatMessage(role: .user, parts: [ContentParts.text(text)])
         case .array(let items):
             for (index, item) in items.enumerated() { try self.read(item, at: "input[\(index)]") }
-            if self.history.last?.role == .user { self.message = self.history.popLast() }
+            if let (before, message, after) = ChatMessage.split(self.history) {
+                (self.history, self.message, self.later) = (before, message, after)
+            }
         default: throw .invalid("input", "must be a string or an array of items")
         }
     }
 
     private mutating func read(_ item: JSONValue, at path: String) throws(APIError) {
         guard case .object = item else { throw .invalid(path, "must be an object") }
-        switch item["type"]?.text ?? "message" {
-        case "message": self.history.append(try ChatMessage(item, at: path))
-        case "mcp_approval_response": self.decisions.append(try Self.decision(item, at: path))
-        case let type where Self.echoes.contains(type): break
+        switch item["type"] {
+        case nil, .null?, .string("message")?: self.history.append(try ChatMessage(item, at: path))
+        case .string("mcp_approval_response")?:
+            self.decisions.append(try Self.decision(item, at: path))
+            // What stands before a decision was said before the question.
+            self.history = []
+        case .string(let type)? where Self.echoes.contains(type): break
         default: throw .invalid("\(path).type", "must be message or mcp_approval_response")
         }
     }

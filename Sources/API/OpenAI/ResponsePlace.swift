@@ -27,9 +27,9 @@ struct ResponsePlace: Sendable {
         if let named {
             // Who names a conversation so keeps it, and sends all of it each time.
             let isKnown = try await Dialect.knows(tenant, model, named)
-            return ResponsePlace(conversation: named, history: isKnown ? [] : body.history)
+            return ResponsePlace(conversation: named, history: isKnown ? body.later : body.context)
         }
-        return ResponsePlace(conversation: body.settings.stores ? try self.fresh() : nil, history: body.history)
+        return ResponsePlace(conversation: body.settings.stores ? try self.fresh() : nil, history: body.context)
     }
 
     /// A name for a conversation that nobody named.
@@ -66,13 +66,13 @@ struct ResponsePlace: Sendable {
         }
         let conversation = try ConversationID(name)
         guard try await tenant.conversation(model, conversation).lastTurn != turn.seq else {
-            return ResponsePlace(conversation: conversation, history: body.history)
+            return ResponsePlace(conversation: conversation, history: body.context)
         }
         let (turns, _) = try await tenant.turns(model, conversation, before: turn.seq + 1, limit: 200)
         let said = turns.reversed().flatMap {
             [ConversationItem.input($0).message, ConversationItem.output($0)?.message]
         }
-        return ResponsePlace(conversation: try self.fresh(), history: said.compactMap { $0 } + body.history)
+        return ResponsePlace(conversation: try self.fresh(), history: said.compactMap { $0 } + body.context)
     }
 
     private static func within(
@@ -96,7 +96,7 @@ struct ResponsePlace: Sendable {
                     param: "conversation"
                 )
             }
-            return ResponsePlace(conversation: conversation, history: body.history)
+            return ResponsePlace(conversation: conversation, history: body.context)
         }
         if let agent = thread.agent, agent != model {
             throw APIError.invalid("model", "must be \(agent), whose conversation it is")
@@ -104,7 +104,7 @@ struct ResponsePlace: Sendable {
         let untold = thread.items.dropFirst(thread.taken).map(\.message)
         return ResponsePlace(
             conversation: conversation,
-            history: untold + body.history,
+            history: untold + body.context,
             thread: conversation,
             taken: thread.items.count
         )

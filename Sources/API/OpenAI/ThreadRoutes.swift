@@ -135,7 +135,8 @@ struct ThreadRoutes: Sendable {
             throw APIError.invalid("items", "must be an array of at most \(Self.mostItems) items")
         }
         return try elements.enumerated().map { index, element in
-            guard ["message", nil].contains(element["type"]?.text) else {
+            let type = element["type"] ?? .null
+            guard type == .null || type == "message" else {
                 throw APIError.invalid("items[\(index)].type", "must be message")
             }
             let message = try ChatMessage(element, at: "items[\(index)]")
