@@ -156,10 +156,12 @@ struct JSONMembers: Sendable {
         return flag
     }
 
-    /// A whole number within `range`; nil when it is not there.
+    /// A whole number within `range`, `60.0` too; nil when it is not there.
     func integer(_ name: String, in range: ClosedRange<Int64>) throws(APIError) -> Int64? {
         guard let value = self[name] else { return nil }
-        guard let number = value.integer, range.contains(number) else {
+        var whole = value.integer
+        if case .number(let fraction) = value { whole = Int64(exactly: fraction) }
+        guard let number = whole, range.contains(number) else {
             throw .invalid(name, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         return number

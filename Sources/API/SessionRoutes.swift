@@ -35,7 +35,7 @@ struct SessionRoutes: Sendable {
     func close(_ call: Call) async throws -> Response {
         _ = try call.query()
         guard call.isWebSession else {
-            throw APIError(400, "invalid_request", "a token has no session; DELETE /v1/tokens/{token} revokes it")
+            throw APIError(404, "not_found", "a token has no session; DELETE /v1/tokens/{token} revokes it")
         }
         try await call.tenant.revokeToken(call.principal.token)
         return Response(status: 204, headers: ["Set-Cookie": WebSession.noCookie])

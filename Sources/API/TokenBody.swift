@@ -15,8 +15,8 @@ struct TokenBody: Hashable, Sendable {
         let members = try JSONMembers(json, known: ["name", "scopes", "expires_in_seconds"])
         guard let name = try members.text("name") else { throw .invalid("name", "is missing") }
         let isClean = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) }
-        guard isClean, (1...128).contains(name.utf8.count) else {
-            throw .invalid("name", "must be 1 to 128 bytes without control characters")
+        guard isClean, (1...128).contains(name.unicodeScalars.count) else {
+            throw .invalid("name", "must be 1 to 128 characters, none of them a control character")
         }
         self.name = name
         guard let scopes = members["scopes"] else { throw .invalid("scopes", "is missing") }

@@ -159,6 +159,11 @@ struct TurnBodyTests {
         #expect(body.request(agent: try AgentID("a"), conversation: nil).bodyHash == nil)
     }
 
+    @Test("a whole number is one however it is written", arguments: ["60", "60.0", "6e1"])
+    func wholeNumbers(_ text: String) throws {
+        #expect(try decode(#"{"input":"x","deadline_seconds":\#(text)}"#).deadlineSeconds == 60)
+    }
+
     @Test("two different client keys in one request are refused")
     func twoKeys() {
         #expect(refusal { try decode(#"{"input":"x","client_key":"a"}"#, keys: ["b"]) }?.param == "client_key")

@@ -5,7 +5,7 @@ import Gateway
 enum Components {
     static let all = Self.shared.merging(Self.native) { first, _ in first }
         .merging(Self.dialects) { first, _ in first }.merging(Self.agents) { first, _ in first }
-        .merging(Self.accounts) { first, _ in first }
+        .merging(Self.accounts) { first, _ in first }.merging(MessageSchemas.all) { first, _ in first }
 
     private static let shared: [String: JSONValue] = [
         "Any": Schema.map,
@@ -42,7 +42,8 @@ enum Components {
         ]),
         "TokenRequest": Schema.request(
             [
-                "name": Schema.text(1...32, pattern: "^[ -~]*$"), "expires_in_seconds": Schema.integer(1...315_360_000),
+                "name": Schema.text(1...128, pattern: "^[^\\x00-\\x1f\\x7f-\\x9f]*$"),
+                "expires_in_seconds": Schema.integer(1...315_360_000),
                 "scopes": Schema.list(Schema.choice(Scope.allCases.map(\.rawValue)), atLeast: 1),
             ],
             required: ["name", "scopes"]
@@ -60,17 +61,13 @@ enum Components {
     private static let native: [String: JSONValue] = [
         "TurnRequest": Schema.request(
             [
-                "input": Schema.either(
-                    Schema.text(1...1_000_000),
-                    Schema.list(Schema.reference("TextPart"), atLeast: 1)
-                ),
+                "input": Schema.reference("Input"),
                 "on_busy": Schema.choice(BusyPolicy.allCases.map(\.rawValue)),
                 "deadline_seconds": Schema.integer(1...86_400),
                 "metadata": Schema.map, "client_key": Schema.text(1...200, pattern: "^[ -~]+$"),
             ],
             required: ["input"]
         ),
-        "TextPart": Schema.object(["type": Schema.choice(["text"]), "text": Schema.text(1...1_000_000)]),
         "SubmittedTurn": Schema.object(["turn": Schema.object(["id": Schema.uuid, "seq": Schema.number])]),
         "Turn": Schema.object([
             "id": Schema.uuid, "seq": Schema.number, "agent": Schema.name, "state": Schema.text,
@@ -92,7 +89,7 @@ enum Components {
             "approvals": Schema.list(Schema.reference("Approval")), "next": Schema.orNull(Schema.uuid),
         ]),
         "Decision": Schema.request(
-            ["decision": Schema.text(1...1_000), "reason": Schema.text(1...1_000)],
+            ["decision": Schema.something, "reason": Schema.text(1...1_000)],
             required: ["decision"]
         ),
     ]
@@ -101,17 +98,38 @@ enum Components {
         // What the members mean together is checked too, by `AgentConfiguration.problems`.
         "AgentConfiguration": Schema.request(
             [
-                "command": Schema.list(Schema.text(1...131_071), atLeast: 1),
+                // The program; its arguments may be empty.
+                "command": [
+                    "type": "array", "minItems": 1, "items": Schema.text(0...131_071),
+                    "prefixItems": [Schema.text(1...131_071)],
+                ],
                 "driver": Schema.choice(DriverKind.allCases.map(\.rawValue)),
-                "environment": ["type": "object", "additionalProperties": Schema.text],
-                "files": ["type": "object", "additionalProperties": Schema.map],
-                "store_mode": Schema.choice(["snapshot", "file", "none"]),
+                "environment": Schema.map(Schema.text, names: "^[^=\\x00]+$"),
+                "files": Schema.map(
+                    Schema.either(
+                        Schema.text,
+                        Schema.object(
+                            [
+                                "text": Schema.text,
+                                "owner": Schema.orNull(Schema.choice(FileOwner.allCases.map(\.rawValue))),
+                            ],
+                            optional: ["owner"],
+                            isClosed: true
+                        )
+                    ),
+                    names: #"^(home|work)(/(?!\.{1,2}(/|$))[^/\x00]{1,255})+$"#
+                ),
+                "store_mode": Schema.choice(["snapshot", "file", "none"]), "snapshots": AgentSchemas.snapshots,
                 "isolation": Schema.choice(Isolation.allCases.map(\.rawValue)),
+                "network": Schema.choice(WorkerNetwork.allCases.map(\.rawValue)),
+                "read_only_paths": Schema.list(AgentSchemas.path),
                 "permissions": Schema.choice(PermissionPolicy.allCases.map(\.rawValue)),
                 "account": Schema.map, "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
-                "limits": Schema.reference("AgentLimits"),
+                "usage": Schema.choice(UsageMode.allCases.map(\.rawValue)),
+                "mcp_servers": Schema.list(AgentSchemas.server), "limits": Schema.reference("AgentLimits"),
             ],
-            required: ["command"]
+            required: ["command"],
+            rules: AgentSchemas.rules
         ),
         "AgentLimits": Schema.request(
             [
@@ -121,7 +139,13 @@ enum Components {
                 "grace_seconds": Schema.integer(0...600), "line_bytes": Schema.integer(1_024...(256 << 20)),
                 "output_bytes": Schema.integer(1_024...(256 << 20)),
                 "snapshot_bytes": Schema.integer(1_024...(512 << 20)), "snapshot_deltas": Schema.integer(0...10_000),
+                "seed_bytes": Schema.integer(0...(1 << 20)), "age_seconds": Schema.integer(1...31_536_000),
+                "resident_bytes": Schema.integer((1 << 20)...(1 << 42)),
+                "snapshot_keep_turns": Schema.integer(0...1_000_000_000),
+                "workspace_bytes": Schema.integer(1_024...(64 << 30)),
+                "workspace_entries": Schema.integer(1...10_000_000), "processes": Schema.integer(1...1_000_000),
                 "memory_bytes": Schema.integer((16 << 20)...(1 << 42)), "open_files": Schema.integer(16...1_000_000),
+                "file_bytes": Schema.integer(4_096...(1 << 42)),
             ],
             required: []
         ),
@@ -133,12 +157,30 @@ enum Components {
         "Check": Schema.object(["check": Schema.map]),
     ]
 
-    private static let message: JSONValue = Schema.object(
+    /// A name, or nothing.
+    private static let keyed = Schema.orNull(Schema.either(Schema.name, ["const": ""]))
+    /// Anything; a text that names a conversation must be a name.
+    private static let chatMetadata: JSONValue = [
+        "properties": ["conversation_id": ["pattern": "^[A-Za-z0-9._:-]{0,128}$"]]
+    ]
+    /// A string, items of which one at least is a message of the user that says something, or decisions alone.
+    private static let responseInput = Schema.either(
+        Schema.something,
         [
-            "role": Schema.choice(ChatMessage.Role.allCases.map(\.rawValue)),
-            "content": Schema.either(Schema.text(1...1_000_000), Schema.list(Schema.reference("TextPart"), atLeast: 1)),
-        ]
+            "type": "array", "minItems": 1, "contains": MessageSchemas.saying,
+            "items": Schema.either(Schema.reference("MessageItem"), Schema.reference("EchoItem")),
+        ],
+        Schema.list(Schema.reference("DecisionItem"), atLeast: 1)
     )
+
+    private static let responseOptions: [String: JSONValue] = [
+        "model": Schema.name, "input": Self.responseInput, "instructions": Schema.orNull(Schema.text),
+        "stream": Schema.orNull(Schema.flag), "background": Schema.orNull(Schema.flag),
+        "store": Schema.orNull(Schema.flag), "metadata": Schema.orNull(Schema.map),
+        "previous_response_id": Schema.orNull(Schema.text),
+        "conversation": Schema.orNull(Schema.either(Schema.name, Schema.object(["id": Schema.name]))),
+        "prompt_cache_key": Self.keyed, "on_disconnect": Schema.orNull(Schema.choice(["continue", "cancel"])),
+    ]
 
     private static let dialects: [String: JSONValue] = [
         "Model": Schema.object([
@@ -147,10 +189,18 @@ enum Components {
         "Models": Schema.object(["object": Schema.choice(["list"]), "data": Schema.list(Schema.reference("Model"))]),
         "ChatRequest": Schema.object(
             [
-                "model": Schema.name, "messages": Schema.list(Self.message, atLeast: 1),
-                "stream": Schema.orNull(Schema.flag), "stream_options": Schema.orNull(Schema.map),
-                "n": Schema.orNull(Schema.integer(1...1)), "prompt_cache_key": Schema.orNull(Schema.name),
-                "metadata": Schema.any, "on_disconnect": Schema.orNull(Schema.choice(["continue", "cancel"])),
+                "model": Schema.name,
+                "messages": [
+                    "type": "array", "minItems": 1, "items": Schema.reference("ChatMessage"),
+                    "contains": MessageSchemas.saying,
+                ],
+                "stream": Schema.orNull(Schema.flag),
+                "stream_options": Schema.orNull(
+                    Schema.object(["include_usage": Schema.orNull(Schema.flag)], optional: ["include_usage"])
+                ),
+                "n": Schema.orNull(Schema.integer(1...1)), "prompt_cache_key": Self.keyed,
+                "metadata": Self.chatMetadata,
+                "on_disconnect": Schema.orNull(Schema.choice(["continue", "cancel"])),
             ],
             optional: [
                 "stream", "stream_options", "n", "prompt_cache_key", "metadata", "on_disconnect",
@@ -161,18 +211,26 @@ enum Components {
             "model": Schema.name, "choices": Schema.list(Schema.map), "usage": Schema.orNull(Schema.map),
         ]),
         "ResponseRequest": Schema.object(
-            [
-                "model": Schema.name, "input": Schema.either(Schema.text, Schema.list(Schema.map)),
-                "instructions": Schema.orNull(Schema.text), "stream": Schema.orNull(Schema.flag),
-                "background": Schema.orNull(Schema.flag), "store": Schema.orNull(Schema.flag),
-                "metadata": Schema.orNull(Schema.map), "previous_response_id": Schema.orNull(Schema.text),
-                "conversation": Schema.orNull(Schema.either(Schema.name, Schema.object(["id": Schema.name]))),
-                "prompt_cache_key": Schema.orNull(Schema.name),
-                "on_disconnect": Schema.orNull(Schema.choice(["continue", "cancel"])),
-            ],
-            optional: [
-                "model", "instructions", "stream", "background", "store", "metadata", "previous_response_id",
-                "conversation", "prompt_cache_key", "on_disconnect",
+            Self.responseOptions,
+            optional: Self.responseOptions.keys.filter { $0 != "input" },
+            rules: [
+                // Decisions go to whoever asked; anything else needs to say to whom it goes.
+                "anyOf": [
+                    ["required": ["model"]],
+                    ["properties": ["input": Schema.list(Schema.reference("DecisionItem"), atLeast: 1)]],
+                ],
+                "not": Schema.either(
+                    [
+                        "required": ["previous_response_id", "conversation"],
+                        "properties": [
+                            "previous_response_id": ["type": "string"], "conversation": ["type": ["string", "object"]],
+                        ],
+                    ],
+                    [
+                        "required": ["background", "store"],
+                        "properties": ["background": ["const": true], "store": ["const": false]],
+                    ]
+                ),
             ]
         ),
         "Response": Schema.object([
@@ -197,11 +255,13 @@ enum Components {
         "ThreadRequest": Schema.object(
             [
                 "metadata": Schema.orNull(Schema.map),
-                "items": Schema.orNull(["type": "array", "items": Self.message, "maxItems": 20]),
+                "items": Schema.orNull(["type": "array", "items": Schema.reference("MessageItem"), "maxItems": 20]),
             ],
             optional: ["metadata", "items"]
         ),
         "ThreadChange": Schema.object(["metadata": Schema.map]),
-        "ItemsRequest": Schema.object(["items": ["type": "array", "items": Self.message, "maxItems": 20]]),
+        "ItemsRequest": Schema.object([
+            "items": ["type": "array", "items": Schema.reference("MessageItem"), "maxItems": 20]
+        ]),
     ]
 }

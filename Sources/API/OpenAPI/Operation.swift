@@ -19,6 +19,10 @@ struct Operation: Sendable {
     var isBodyOptional = false
     /// Query parameters by name.
     var query: [String: JSONValue]
+    /// Those of them that must be there.
+    var required: Set<String>
+    /// Header fields by name; none must be there.
+    var headers: [String: JSONValue]
     /// Statuses of success.
     let statuses: [Int]
     let answer: Answer
@@ -30,6 +34,8 @@ struct Operation: Sendable {
         body: String? = nil,
         isBodyOptional: Bool = false,
         query: [String: JSONValue] = [:],
+        required: Set<String> = [],
+        headers: [String: JSONValue] = [:],
         _ answer: Answer,
         statuses: [Int] = [200],
         streams: Bool = false
@@ -38,6 +44,8 @@ struct Operation: Sendable {
         self.body = body
         self.isBodyOptional = isBodyOptional
         self.query = query
+        self.required = required
+        self.headers = headers
         self.statuses = statuses
         self.answer = answer
         self.streams = streams
@@ -67,15 +75,24 @@ struct Operation: Sendable {
             if case .nothing = self.answer {} else { response["content"] = self.content }
             responses[String(status)] = .object(response)
         }
-        let path = pattern.matches(of: /{([a-z]+)}/).map { Self.parameter(String($0.1), in: "path", Schema.name) }
-        let query = self.query.sorted { $0.key < $1.key }.map { Self.parameter($0.key, in: "query", $0.value) }
+        let path = pattern.matches(of: /{([a-z]+)}/).map { match in
+            let name = String(match.1)
+            return Self.parameter(name, in: "path", Self.pathSchemas[name] ?? Schema.name, isRequired: true)
+        }
+        let query = self.query.sorted { $0.key < $1.key }.map {
+            Self.parameter($0.key, in: "query", $0.value, isRequired: self.required.contains($0.key))
+        }
+        let headers = self.headers.sorted { $0.key < $1.key }.map {
+            Self.parameter($0.key, in: "header", $0.value, isRequired: false)
+        }
         var members: [String: JSONValue] = [
             "summary": .string(self.summary),
             "operationId": .string(Self.identity(method, pattern)),
             "responses": .object(responses),
             "security": scope == nil ? [] : [["bearer": []]],
         ]
-        if !(path + query).isEmpty { members["parameters"] = .array(path + query) }
+        let parameters = path + query + headers
+        if !parameters.isEmpty { members["parameters"] = .array(parameters) }
         if let scope { members["description"] = .string("Needs a token with the scope `\(scope)`.") }
         if let body {
             members["requestBody"] = [
@@ -86,8 +103,18 @@ struct Operation: Sendable {
         return .object(members)
     }
 
-    private static func parameter(_ name: String, in place: String, _ schema: JSONValue) -> JSONValue {
-        ["name": .string(name), "in": .string(place), "required": .bool(place == "path"), "schema": schema]
+    /// What stands in paths, where it is not a name.
+    private static let pathSchemas = [
+        "turn": Schema.uuid, "approval": Schema.uuid, "token": Schema.uuid, "seq": Schema.integer(1...Int64.max),
+    ]
+
+    private static func parameter(
+        _ name: String,
+        in place: String,
+        _ schema: JSONValue,
+        isRequired: Bool
+    ) -> JSONValue {
+        ["name": .string(name), "in": .string(place), "required": .bool(isRequired), "schema": schema]
     }
 
     private static func identity(_ method: String, _ pattern: String) -> String {

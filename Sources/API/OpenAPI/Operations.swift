@@ -2,10 +2,19 @@ import Domain
 
 /// The routes' entries in `/openapi.json`. A test fails when a route has none, or an entry has no route.
 extension Operation {
-    private static let page: [String: JSONValue] = ["limit": Schema.integer(1...200), "after": Schema.text]
+    private static let page: [String: JSONValue] = ["limit": Schema.integer(1...200), "after": Schema.name]
     private static let itemPage: [String: JSONValue] = [
         "limit": Schema.integer(1...100), "after": Schema.text, "order": Schema.choice(["asc", "desc"]),
     ]
+
+    /// How a client of the dialects names the request, so that sending it again is no second turn, the conversation, and
+    /// its own errands.
+    private static let named: [String: JSONValue] = [
+        "Idempotency-Key": Schema.text(1...200, pattern: "^[!-~]([ -~]*[!-~])?$"),
+        "X-Conversation-Id": ["type": "string", "pattern": "^[A-Za-z0-9._:-]{0,128}$"], "X-Task": Schema.text,
+    ]
+    /// The number of the last event that a reader has.
+    private static let cursor: [String: JSONValue] = ["Last-Event-ID": ["type": "string", "pattern": "^[0-9]{0,18}$"]]
 
     static let all = Self.native.merging(Self.dialects) { first, _ in first }
         .merging(Self.accounts) { first, _ in first }
@@ -13,7 +22,7 @@ extension Operation {
 
     private static let native: [String: Operation] = [
         "POST /v1/agents/{agent}/conversations/{conversation}/turns": Operation(
-            "Submit a turn; with Accept: text/event-stream, follow it to its outcome.",
+            "Submit a turn; with Accept: text/event-stream, follow it to its outcome. Idempotency-Key may say the client_key.",
             body: "TurnRequest",
             .json("SubmittedTurn"),
             statuses: [200, 202],
@@ -48,6 +57,7 @@ extension Operation {
             query: [
                 "after": Schema.integer(0...Int64.max), "turn": Schema.uuid, "limit": Schema.integer(1...1_000),
             ],
+            headers: Self.cursor,
             .json("Events"),
             streams: true
         ),
@@ -72,6 +82,7 @@ extension Operation {
         "DELETE /v1/agents/{agent}/conversations/{conversation}/snapshots": Operation(
             "Remove snapshots that a newer base makes superfluous.",
             query: ["keep_turns": Schema.integer(0...1_000_000_000)],
+            required: ["keep_turns"],
             .json("Pruned")
         ),
         "POST /v1/agents/{agent}/conversations/{conversation}/fork": Operation(
@@ -119,14 +130,16 @@ extension Operation {
         "GET /v1/models": Operation("List the agents as models.", .json("Models")),
         "GET /v1/models/{model}": Operation("Show an agent as a model.", .json("Model")),
         "POST /v1/chat/completions": Operation(
-            "OpenAI's Chat Completions. Only the last message is new input. Members that are not listed are ignored.",
+            "OpenAI's Chat Completions. Only the user's last message is new input. Members not listed are ignored.",
             body: "ChatRequest",
+            headers: Self.named,
             .json("ChatCompletion"),
             streams: true
         ),
         "POST /v1/responses": Operation(
             "OpenAI's Responses. Members that are not listed are ignored.",
             body: "ResponseRequest",
+            headers: Self.named,
             .json("Response"),
             streams: true
         ),

@@ -4,6 +4,8 @@ import Domain
 enum Schema {
     /// Text; U+0000 cannot be stored, so it is refused.
     static let text: JSONValue = ["type": "string"]
+    /// Text that is not empty.
+    static let something: JSONValue = ["type": "string", "minLength": 1]
     static let flag: JSONValue = ["type": "boolean"]
     static let number: JSONValue = ["type": "integer"]
     static let any: JSONValue = [:]
@@ -45,26 +47,38 @@ enum Schema {
         ["anyOf": .array(schemas)]
     }
 
-    /// An object; members that are not `optional` are always there. A closed one has no others.
+    /// An object; members that are not `optional` are always there. A closed one has no others. `rules` are further keywords,
+    /// for what the members mean together.
     static func object(
         _ members: [String: JSONValue],
         optional: [String] = [],
-        isClosed: Bool = false
+        isClosed: Bool = false,
+        rules: [String: JSONValue] = [:]
     ) -> JSONValue {
         let required = members.keys.filter { !optional.contains($0) }.sorted()
         var schema: [String: JSONValue] = ["type": "object", "properties": .object(members)]
         if !required.isEmpty { schema["required"] = .array(required.map(JSONValue.string)) }
         if isClosed { schema["additionalProperties"] = false }
-        return .object(schema)
+        return .object(schema.merging(rules) { first, _ in first })
+    }
+
+    /// An object whose members' names are anything that `pattern` matches.
+    static func map(_ values: JSONValue, names pattern: String) -> JSONValue {
+        ["type": "object", "additionalProperties": values, "propertyNames": ["pattern": .string(pattern)]]
     }
 
     /// The body of a request in which every member but these may be left out or null, as the native API takes it.
-    static func request(_ members: [String: JSONValue], required: [String]) -> JSONValue {
+    static func request(
+        _ members: [String: JSONValue],
+        required: [String],
+        rules: [String: JSONValue] = [:]
+    ) -> JSONValue {
         let shown = members.map { ($0.key, required.contains($0.key) ? $0.value : self.orNull($0.value)) }
         return self.object(
             Dictionary(shown) { first, _ in first },
             optional: members.keys.filter { !required.contains($0) },
-            isClosed: true
+            isClosed: true,
+            rules: rules
         )
     }
 }
