@@ -73,6 +73,11 @@ bench-history: ## Measure what a turn costs at the beginning and at the end of a
 	@$(MAKE) --no-print-directory build
 	Tests/Bench/history
 
+bench-streams: ## Follow conversations with 500 readers, slow and restless ones among them, while a replica is killed
+	@deploy/packages.sh bench
+	@$(MAKE) --no-print-directory build
+	Tests/Bench/streams
+
 bench: ## Measure, beside pgbench and procrastinate on the same server
 	@deploy/packages.sh bench
 	@$(MAKE) --no-print-directory build .venv/bench-ready
@@ -99,6 +104,12 @@ conformance: ## Drive agents of others through three replicas behind nginx, agai
 	@deploy/packages.sh bench
 	@$(MAKE) --no-print-directory build
 	Tests/Conformance/run
+
+.PHONY: bench-streams contract
+contract: toolchain .venv/ready ## Hold every route to /openapi.json with schemathesis, at EXAMPLES tries of each
+	$(SWIFT) build --build-tests
+	@$(MAKE) --no-print-directory .build/debug/turnpike-launcher
+	TURNPIKE_EXAMPLES=$(or $(EXAMPLES),100) $(SWIFT) test --skip-build --filter '^EndToEndTests\..*ContractTests'
 
 .PHONY: model churn
 model: ## Check the model of lease, fence, settlement and takeover, and that its mutations are found out
