@@ -64,6 +64,51 @@ struct Proxy: Sendable {
         }
     }
 
+    /// A proxy that is told where to pass requests on, and nothing else but to give up a back end that is silent for a
+    /// second: what takes their defaults a minute or more.
+    static func asInstalled(_ kind: DifferentialTests.Kind, to backend: Int) async throws -> Proxy {
+        switch kind {
+        case .nginx:
+            try await self.start("/usr/sbin/nginx", package: "nginx-light", backend) { directory, port in
+                let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                    .map { "\($0)_temp_path \(directory)/\($0);" }.joined(separator: " ")
+                return (
+                    """
+                    daemon off; master_process off; worker_processes 1; pid \(directory)/pid;
+                    error_log \(directory)/log; events {}
+                    http {
+                      access_log off; \(paths)
+                      server {
+                        listen 127.0.0.1:\(port);
+                        location / { proxy_pass http://127.0.0.1:\(backend); proxy_read_timeout 1s; }
+                      }
+                    }
+                    """,
+                    ["-p", directory, "-e", "\(directory)/log", "-c", "\(directory)/conf"]
+                )
+            }
+        case .haproxy:
+            try await self.start("/usr/sbin/haproxy", package: "haproxy", backend) { directory, port in
+                (
+                    """
+                    defaults
+                      mode http
+                      timeout connect 2s
+                      timeout client 1s
+                      timeout server 1s
+                    frontend front
+                      bind 127.0.0.1:\(port)
+                      default_backend back
+                    backend back
+                      server one 127.0.0.1:\(backend)
+
+                    """,
+                    ["-db", "-q", "-f", "\(directory)/conf"]
+                )
+            }
+        }
+    }
+
     private static func start(
         _ program: String,
         package: String,
