@@ -12,17 +12,24 @@ extension EndToEnd {
                 let agent = "\(Places.repository)/Sources/turnpike/Resources/echo_agent.py"
                 try await installation.client(replicas[0].port)
                     .put("echo", ["/usr/bin/python3", "-S", agent], more: #","permissions":"ask""#)
+                // The third tab's streams are the second replica's until that one dies.
+                let balancer = try await Balancer.start(
+                    to: [replicas[1].port],
+                    backup: replicas[0].port,
+                    in: installation.folder
+                )
                 let run = try await Spawned.start(
                     [try Places.sdkPython(), "\(Places.repository)/Tests/EndToEndTests/clients/page.py"]
-                        + replicas.map { "http://127.0.0.1:\($0.port)" },
+                        + (replicas.map(\.port) + [balancer.port]).map { "http://127.0.0.1:\($0)" },
                     environment: [
                         "PATH": "/usr/bin:/bin", "HOME": installation.folder.path, "BROWSER": browser,
-                        "TURNPIKE_TOKEN": installation.token,
+                        "TURNPIKE_TOKEN": installation.token, "VICTIM": "\(replicas[1].pid)",
                     ],
                     output: installation.folder.file("page.log")
                 )
                 let status = try await run.end(within: .seconds(120))
                 #expect(status == 0, "\(run.text)")
+                try await balancer.stop()
             }
         }
     }

@@ -223,7 +223,9 @@ function apply(type, data) {
   const wasOver = view.isOver;
   handlers[type]?.(view, data);
   if (view.isOver && !wasOver) {
-    for (const other of room.views.values()) if (other.ahead > 0) other.queued(other.ahead - 1);
+    for (const other of room.views.values()) {
+      if (other.seq > view.seq && other.ahead > 0) other.queued(other.ahead - 1);
+    }
   }
   $("stop").disabled = !running();
   if (stays) toEnd();
@@ -529,7 +531,13 @@ function begin() {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
   };
   document.onkeydown = (event) => {
-    if (event.key === "Escape" && running()) cancelTurn(running().id);
+    if (event.key !== "Escape") return;
+    if ($("side").classList.contains("open")) {
+      toggleMenu(false);
+      $("menu").focus();
+    } else if (running()) {
+      cancelTurn(running().id);
+    }
   };
   window.onhashchange = () => route().catch(report);
   setInterval(() => {

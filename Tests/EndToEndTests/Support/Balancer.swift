@@ -6,15 +6,20 @@ struct Balancer: Sendable {
     let port: Int
     private let process: Spawned
 
-    /// Starts it in `folder` and returns once it answers.
-    static func start(to upstreams: [Int], in folder: ScratchDirectory) async throws -> Balancer {
+    /// Starts it in `folder` and returns once it answers. `backup` is asked while none of the others can be reached.
+    static func start(
+        to upstreams: [Int],
+        backup: Int? = nil,
+        in folder: ScratchDirectory
+    ) async throws -> Balancer {
         let program = try Missing.program("/usr/sbin/nginx", remedy: "apt-get install nginx-light")
         let port = try LocalSocket.freePort()
         let directory = folder.file("balancer")
         guard mkdir(directory, 0o755) == 0 else { throw Missing(description: "\(directory) cannot be made") }
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map { "\($0)_temp_path \(directory)/\($0);" }.joined(separator: " ")
-        let servers = upstreams.map { "server 127.0.0.1:\($0);" }.joined(separator: " ")
+        let spare = backup.map { ["server 127.0.0.1:\($0) backup;"] } ?? []
+        let servers = (upstreams.map { "server 127.0.0.1:\($0);" } + spare).joined(separator: " ")
         try folder.write(
             """
             daemon off; master_process off; worker_processes 1; pid \(directory)/pid; error_log \(directory)/log;

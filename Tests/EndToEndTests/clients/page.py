@@ -1,19 +1,21 @@
 """Drives the chat page in a headless Chromium: two tabs, each on a replica of its own, one conversation.
 
-    page.py FIRST_URL SECOND_URL [FOLDER]
+    page.py FIRST_URL SECOND_URL THIRD_URL [FOLDER]
 
-TURNPIKE_TOKEN is the token to sign in with, BROWSER a Chromium; the agent `echo` is the example agent. With a folder,
-screenshots are left there. Ends with 0 when everything was seen.
+The third leads to the second replica, and to the first once the process VICTIM, the second, is gone. TURNPIKE_TOKEN is
+the token to sign in with, BROWSER a Chromium; the agent `echo` is the example agent. With a folder, screenshots are left
+there. Ends with 0 when everything was seen.
 """
 
 import os
 import re
+import signal
 import sys
 
 from playwright.sync_api import expect, sync_playwright
 
-first_url, second_url = sys.argv[1:3]
-folder = sys.argv[3] if len(sys.argv) > 3 else None
+first_url, second_url, third_url = sys.argv[1:4]
+folder = sys.argv[4] if len(sys.argv) > 4 else None
 token = os.environ["TURNPIKE_TOKEN"]
 expect.set_options(timeout=20_000)
 
@@ -105,14 +107,31 @@ def come_back(context, tab):
     expect(last(tab).locator(".reply")).to_contain_text("still here")
 
 
+def survive(one, tab):
+    """The replica behind a tab dies; the tab goes on by itself with another, and has missed nothing."""
+    sign_in(tab, third_url)
+    tab.evaluate("hash => { location.hash = hash }", one.evaluate("location.hash"))
+    expect(tab.locator("#link")).to_have_text("live")
+    os.kill(int(os.environ["VICTIM"]), signal.SIGKILL)
+    say(one, "after the loss")
+    expect(last(one).locator(".reply")).to_contain_text("after the loss")
+    expect(last(tab).locator(".reply")).to_contain_text("after the loss")
+    expect(tab.locator("#link")).to_have_text("live")
+    texts = [page.locator("article.turn .said").all_inner_texts() for page in (one, tab)]
+    assert texts[0] == texts[1], texts
+
+
 def narrow(tab):
     tab.set_viewport_size({"width": 380, "height": 700})
     expect(tab.get_by_role("navigation")).to_be_hidden()
     tab.get_by_role("button", name="Conversations").click()
     expect(tab.get_by_role("navigation")).to_be_visible()
     shoot(tab, "narrow")
-    tab.get_by_role("button", name="Conversations").click()
+    # Escape closes what is open before it stops anything.
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("navigation")).to_be_hidden()
     expect(tab.get_by_label("Message")).to_be_visible()
+    shoot(tab, "narrow-conversation")
 
 
 def sign_out(tab):
@@ -129,9 +148,9 @@ def main():
     problems = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=os.environ["BROWSER"], args=["--no-sandbox"])
-        contexts = [browser.new_context(viewport={"width": 1100, "height": 800}) for _ in range(2)]
-        one, other = [context.new_page() for context in contexts]
-        for tab in (one, other):
+        contexts = [browser.new_context(viewport={"width": 1100, "height": 800}) for _ in range(3)]
+        one, other, third = [context.new_page() for context in contexts]
+        for tab in (one, other, third):
             tab.on("pageerror", lambda error: problems.append(str(error)))
             tab.on("console", lambda message: problems.append(message.text)
                    if re.search("Content.Security.Policy", message.text) else None)
@@ -141,6 +160,7 @@ def main():
         decide(one, other)
         queue_and_stop(one, other)
         come_back(contexts[1], other)
+        survive(one, third)
         narrow(one)
         sign_out(one)
         browser.close()
