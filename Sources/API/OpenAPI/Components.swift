@@ -10,6 +10,11 @@ enum Components {
     private static let shared: [String: JSONValue] = [
         "Any": Schema.map,
         "Empty": Schema.object([:], isClosed: true),
+        // One event of a stream; in the native API its data is JSON and its id its number in the log.
+        "StreamedEvent": Schema.object(
+            ["id": Schema.text, "event": Schema.text, "data": Schema.text],
+            optional: ["id", "event"]
+        ),
         "Status": Schema.object(["status": Schema.text]),
         "Organization": Schema.object(["id": Schema.name]),
         "Error": Schema.object([

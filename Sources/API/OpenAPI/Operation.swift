@@ -58,7 +58,7 @@ struct Operation: Sendable {
         case .text(let type): media[type] = ["schema": Schema.text]
         case .nothing: break
         }
-        if self.streams { media["text/event-stream"] = ["schema": Schema.text] }
+        if self.streams { media["text/event-stream"] = ["schema": Schema.reference("StreamedEvent")] }
         return .object(media)
     }
 
