@@ -1,5 +1,6 @@
 """Checks the files in deploy/ and docker-compose.yml with the programs and schemas that they are written for."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -57,6 +58,24 @@ def check_compose():
     report("dependencies named in docker-compose.yml", None if known else "a service depends on an unknown one")
 
 
+def check_open_webui():
+    folder = HERE / "open-webui"
+    schema = pathlib.Path(sys.executable).parent / "check-jsonschema"
+    file = str(folder / "compose.yaml")
+    run("open-webui/compose.yaml schema", str(schema), "--builtin-schema", "vendor.compose-spec", file)
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    added = yaml.safe_load((folder / "compose.yaml").read_text())["services"]["open-webui"]
+    lines = [line for line in (folder / "open-webui.env").read_text().splitlines() if line and not line.startswith("#")]
+    told = dict(line.split("=", 1) for line in lines)
+    host = re.fullmatch(r"http://([a-z0-9-]+):8080/v1", told["OPENAI_API_BASE_URL"]).group(1)
+    connection = json.loads(told["OPENAI_API_CONFIGS"])["0"]
+    is_right = (
+        [host] == added["depends_on"] and host in services and added["env_file"] == ["./open-webui.env"]
+        and told["ENABLE_FORWARD_USER_INFO_HEADERS"] == "True" and connection["headers"] == {"X-Task": "{{TASK}}"}
+    )
+    report("open-webui.env and compose.yaml fit docker-compose.yml", None if is_right else f"{told} {added}")
+
+
 def check_kubernetes():
     for document in yaml.safe_load_all((HERE / "k8s.yaml").read_text()):
         name = f"k8s.yaml {document['kind']}/{document['metadata']['name']}"
@@ -81,6 +100,7 @@ def check_unit():
 
 check_balancers()
 check_compose()
+check_open_webui()
 check_kubernetes()
 check_unit()
 sys.exit(1 if failures else 0)
