@@ -65,7 +65,7 @@ extension Commands {
         ] + Self.client + [Self.json],
         details: [
             "The old conversation goes on as it is. The new one has its own log, which begins empty; what was said before",
-            "is in the old one's.",
+            "is in the old one's; an agent that makes nothing of the state is told it.",
         ],
         examples: [("turnpike fork helper trip trip-by-train --from 7", "as if turn 8 had not been")]
     )

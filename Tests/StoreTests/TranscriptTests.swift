@@ -88,4 +88,49 @@ struct TranscriptTests {
         let transcript = try await fixture.store.transcript(term.fence.conversation, before: 2, maximumBytes: 1_000)
         #expect(transcript.exchanges.map(\.input) == ["look\n[image]\n[]\n[notes]"])
     }
+
+    /// Turns up to `last`, each with a snapshot and a reply that names the conversation.
+    private func perform(_ fixture: StoreFixture, _ name: String, from first: Int64, to last: Int64) async throws {
+        for seq in first...last {
+            let (term, turn, deployment) = try await fixture.hold(name)
+            let kind = seq == 1 ? Snapshot.Kind.base : .delta
+            let settlement = fixture.settlement(
+                turn,
+                "\(name)\(seq)",
+                parent: seq - 1,
+                snapshot: SnapshotUpdate(kind: kind, format: .directory, body: [1])
+            )
+            #expect(turn.seq == seq)
+            #expect(try await fixture.store.settle(settlement, fence: term.fence).value != nil)
+            _ = try await fixture.store.release(term.fence, deployment: deployment, ending: "test")
+        }
+    }
+
+    @Test("that of a fork goes on with its origin's, and says so when an origin is gone")
+    func forks() async throws {
+        let fixture = try await StoreFixture.make()
+        let (tenant, agent) = (fixture.tenant, fixture.agent)
+        try await self.perform(fixture, "c", from: 1, to: 6)
+        #expect(try await tenant.fork(agent, ConversationID("c"), from: 4, to: ConversationID("f")) == .made)
+        try await self.perform(fixture, "f", from: 5, to: 6)
+        // From what the first fork has of its own, and from what it has of its origin.
+        #expect(try await tenant.fork(agent, ConversationID("f"), from: 5, to: ConversationID("g")) == .made)
+        #expect(try await tenant.fork(agent, ConversationID("f"), from: 2, to: ConversationID("h")) == .made)
+        func transcript(_ name: String, maximumBytes: Int = 1_000) async throws -> Transcript {
+            let turn = try await fixture.accept(name)
+            return try await fixture.store.transcript(turn.number, before: turn.seq, maximumBytes: maximumBytes)
+        }
+        let replies = ["c": "c1 c2 c3 c4 c5 c6", "f": "c1 c2 c3 c4 f5 f6", "g": "c1 c2 c3 c4 f5", "h": "c1 c2"]
+        for (name, expected) in replies {
+            let found = try await transcript(name)
+            #expect(found.exchanges.map(\.reply).joined(separator: " ") == expected && !found.isCut)
+        }
+        let short = try await transcript("g", maximumBytes: 14)
+        #expect(short.exchanges.map(\.reply) == ["c4", "f5"] && short.isCut)
+        _ = try await tenant.delete(agent, ConversationID("c"))
+        let rest = try await transcript("g")
+        #expect(rest.exchanges.map(\.reply) == ["f5"] && rest.isCut)
+        let nothing = try await transcript("h")
+        #expect(nothing.exchanges.isEmpty && nothing.isCut)
+    }
 }
