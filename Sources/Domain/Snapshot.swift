@@ -136,3 +136,18 @@ package struct BrokenChain: Error, Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { "the snapshot of turn \(self.seq) does not continue the chain" }
 }
+
+/// A link whose body has changed since it was stored.
+package struct DamagedSnapshot: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The link.
+    package let seq: Int64
+
+    package init(seq: Int64) {
+        self.seq = seq
+    }
+
+    package var description: String {
+        "the snapshot of turn \(self.seq) is not what was stored; fork the conversation from an earlier turn, or restore "
+            + "the database"
+    }
+}

@@ -1,3 +1,4 @@
+import Crypto
 package import Domain
 import Faults
 import Postgres
@@ -104,12 +105,12 @@ extension Store {
     }
 
     /// The newest base and the deltas after it. Read only after the term has begun, so that an old holder's last
-    /// commit is either in it or refused.
+    /// commit is either in it or refused. Throws `DamagedSnapshot` for a body that is not what was stored.
     package func hydrate(_ fence: Fence) async throws -> SnapshotChain {
         try await Self.reach(.hydrateBefore)
         let rows = try await self.pool.query(
             """
-            SELECT seq, parent, kind, format, body FROM turnpike.snapshots
+            SELECT seq, parent, kind, format, body, sha256 FROM turnpike.snapshots
             WHERE conversation_id = \(fence.conversation.value)::bigint AND seq >= (
                 SELECT coalesce(max(seq), 0) FROM turnpike.snapshots
                 WHERE conversation_id = \(fence.conversation.value)::bigint AND kind = 'base')
@@ -119,12 +120,14 @@ extension Store {
         try await Self.reach(.hydrated)
         return try SnapshotChain(
             (PlantedBug.hydrateBeforeBump.isPlanted ? rows.dropLast() : rows).map { row in
-                Snapshot(
+                let (body, digest): ([UInt8], [UInt8]) = (try row.get("body"), try row.get("sha256"))
+                guard Digest.sha256(body) == digest else { throw DamagedSnapshot(seq: try row.get("seq")) }
+                return Snapshot(
                     seq: try row.get("seq"),
                     parent: try row.get("parent"),
                     kind: try row.get("kind", as: String.self) == "base" ? .base : .delta,
                     format: try row.get("format", as: String.self) == "directory" ? .directory : .blob,
-                    body: try row.get("body")
+                    body: body
                 )
             }
         )

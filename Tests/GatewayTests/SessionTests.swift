@@ -45,6 +45,22 @@ struct SessionTests {
         }
     }
 
+    @Test("a stored state whose bytes have changed fails the turn in so many words, and no worker gets it")
+    func damaged() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("counter", "counter")
+            let turn = try await fixture.submit(agent, "c")
+            #expect(try await fixture.ended(turn).state == .completed)
+            fixture.replica.conversationSession(turn)?.end(.evicted)
+            try await eventually("the conversation to be free") { try await fixture.isFree(turn.number) }
+            _ = try await fixture.pool.query("UPDATE turnpike.snapshots SET body = body || 'x'::bytea")
+            let record = try await fixture.ask(agent, "c")
+            #expect(record.outcome?.code == "snapshot_failed")
+            #expect(record.outcome?.message?.hasPrefix("the snapshot of turn 1 is not what was stored") == true)
+            #expect(fixture.replica.starts == 1)
+        }
+    }
+
     @Test("a worker that goes in the middle of a turn fails it, whatever its exit code", arguments: ["0", "3", "kill"])
     func workerExits(code: String) async throws {
         try await GatewayFixture.with { fixture in

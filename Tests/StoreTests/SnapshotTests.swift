@@ -49,6 +49,14 @@ struct SnapshotTests {
         #expect(try await other.snapshotBody(fixture.agent, id, seq: 2) == nil)
     }
 
+    @Test("a body that is not what was stored is named, and not hydrated from")
+    func damaged() async throws {
+        let fixture = try await StoreFixture.make()
+        let term = try await self.conversation(fixture, "c", [.base, .delta, .delta])
+        _ = try await fixture.pool.query("UPDATE turnpike.snapshots SET body = '\\x07' WHERE seq = 2")
+        await #expect(throws: DamagedSnapshot(seq: 2)) { try await fixture.store.hydrate(term.fence) }
+    }
+
     @Test("pruning goes back to a base that the kept turns stand on, and never touches what a worker hydrates from")
     func prune() async throws {
         let fixture = try await StoreFixture.make()
