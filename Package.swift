@@ -66,6 +66,7 @@ let package = Package(
                 .embedInCode("0010_snapshots.sql"),
                 .embedInCode("0011_drain.sql"),
                 .embedInCode("0012_accounts.sql"),
+                .embedInCode("0013_circuits.sql"),
             ],
             swiftSettings: house
         ),
@@ -133,10 +134,12 @@ let package = Package(
                 "API", "Domain", "Gateway", "HTTP", "Postgres", "Runtime", "Store", "Subprocess", "TestKit", "Workers",
             ]
         ),
-        tests("TurnpikeTests", ["Domain", "Runtime", "turnpike"]),
+        tests("TurnpikeTests", ["Domain", "Runtime", "TestKit", "turnpike"]),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["Domain", "EmbeddedPostgres", "Faults", "Postgres", "Runtime", "TestKit", "turnpike"],
+            dependencies: [
+                "Domain", "EmbeddedPostgres", "Faults", "Postgres", "Runtime", "Subprocess", "TestKit", "turnpike",
+            ],
             exclude: ["clients", "workers"],
             swiftSettings: house
         ),

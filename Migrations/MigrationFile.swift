@@ -27,5 +27,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0010_snapshots", PackageResources._010_snapshots_sql),
         MigrationFile("0011_drain", PackageResources._011_drain_sql),
         MigrationFile("0012_accounts", PackageResources._012_accounts_sql),
+        MigrationFile("0013_circuits", PackageResources._013_circuits_sql),
     ]
 }

@@ -15,11 +15,12 @@ struct AgentRoutes: Sendable {
         )
     }
 
-    /// `GET /v1/agents/{agent}`
+    /// `GET /v1/agents/{agent}`: with the replicas that have seen its workers fail, if there are any.
     func show(_ call: Call) async throws -> Response {
         let id = try call.name("agent", AgentID.self)
         _ = try call.query()
-        return try Self.response(try await call.tenant.agent(id))
+        let agent = try await call.tenant.agent(id)
+        return try Self.response(agent, circuits: try await call.tenant.circuits(of: id))
     }
 
     /// `PUT /v1/agents/{agent}`
@@ -47,8 +48,13 @@ struct AgentRoutes: Sendable {
         return .json(JSONWriter.text(["check": try await call.tenant.check(id, configuration).json]))
     }
 
-    private static func response(_ agent: AgentRecord) throws -> Response {
+    private static func response(_ agent: AgentRecord, circuits: [AgentCircuit]? = nil) throws -> Response {
         let configuration = try AgentBody.text(agent.configuration)
-        return .json(JSONWriter.object { $0.members(of: agent, configuration: configuration) })
+        return .json(
+            JSONWriter.object { json in
+                json.members(of: agent, configuration: configuration)
+                if let circuits { json.member("circuits", objects: circuits) { $0.members(of: $1) } }
+            }
+        )
     }
 }

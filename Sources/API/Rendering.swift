@@ -135,9 +135,18 @@ extension JSONWriter {
     mutating func members(of circuit: CircuitRecord) {
         self.member("organization", circuit.org?.text)
         self.member("agent", circuit.agent.text)
-        self.member("state", circuit.isOpen ? "open" : "closed")
+        self.member("state", circuit.state(at: .now).rawValue)
         self.member("failures", circuit.failures)
         self.member("last_error", circuit.lastError)
+    }
+
+    mutating func members(of circuit: AgentCircuit) {
+        self.member("replica", circuit.replica.text)
+        self.member("label", circuit.label)
+        self.member("state", circuit.state.rawValue)
+        self.member("failures", circuit.failures)
+        self.member("reason", circuit.reason)
+        self.member("until", circuit.until)
     }
 
     mutating func members(of letter: DeadLetterRecord) {

@@ -55,24 +55,82 @@ package struct CircuitBreaker: Sendable, Hashable {
     }
 }
 
+/// Whether starts may go ahead.
+package enum CircuitState: String, Sendable, Hashable, CaseIterable {
+    /// They may.
+    case closed
+    /// They wait.
+    case open
+    /// One may, and decides for the others.
+    case halfOpen = "half_open"
+}
+
 /// A circuit that has seen failures, as operators see it.
 package struct CircuitRecord: Sendable, Hashable {
     /// Nil for direct turns that name none.
     package let org: OrganizationID?
     /// The agent.
     package let agent: AgentID
-    /// Whether starts wait.
-    package let isOpen: Bool
+    /// Of its configuration.
+    package let version: Int64
+    /// No start before this; nil while it is closed.
+    package let openUntil: ContinuousClock.Instant?
     /// Failures since a worker last proved itself.
     package let failures: Int
     /// What failed last.
     package let lastError: String
 
-    package init(org: OrganizationID?, agent: AgentID, isOpen: Bool, failures: Int, lastError: String) {
+    package init(
+        org: OrganizationID?,
+        agent: AgentID,
+        version: Int64,
+        openUntil: ContinuousClock.Instant?,
+        failures: Int,
+        lastError: String
+    ) {
         self.org = org
         self.agent = agent
-        self.isOpen = isOpen
+        self.version = version
+        self.openUntil = openUntil
         self.failures = failures
         self.lastError = lastError
+    }
+
+    /// Whether starts may go ahead.
+    package func state(at now: ContinuousClock.Instant) -> CircuitState {
+        guard let openUntil = self.openUntil else { return .closed }
+        return now < openUntil ? .open : .halfOpen
+    }
+}
+
+/// One replica's circuit of an agent, as those see it who ask about the agent.
+package struct AgentCircuit: Sendable, Hashable {
+    /// The replica that has seen the failures.
+    package let replica: ReplicaID
+    /// Its name for people.
+    package let label: String
+    /// Whether it starts workers.
+    package let state: CircuitState
+    /// Failures since a worker last proved itself.
+    package let failures: Int
+    /// What failed last.
+    package let reason: String
+    /// When it will try again, RFC 3339 in UTC; nil unless it waits.
+    package let until: String?
+
+    package init(
+        replica: ReplicaID,
+        label: String,
+        state: CircuitState,
+        failures: Int,
+        reason: String,
+        until: String?
+    ) {
+        self.replica = replica
+        self.label = label
+        self.state = state
+        self.failures = failures
+        self.reason = reason
+        self.until = until
     }
 }

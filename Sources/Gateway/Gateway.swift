@@ -48,6 +48,7 @@ package struct Gateway: Sendable {
     let accounts: AccountKeeper
     let tokens: TokenDesk
     let checker: AgentChecker
+    let circuits: CircuitBoard
 
     /// What answering clients relies on, in dependency order.
     package var sharedServices: [any Service] {
@@ -72,6 +73,7 @@ package struct Gateway: Sendable {
             spares: self.spares,
             registry: self.registry,
             checker: self.checker,
+            circuits: self.circuits,
             limits: self.configuration.limits
         )
     }

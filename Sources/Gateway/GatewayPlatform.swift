@@ -84,9 +84,11 @@ extension Gateway {
         self.spares = SpareKeeper(tools: tools, isDraining: { [intake] in intake.isDraining })
         self.caretaker = Caretaker(tools: tools, sweeper: self.sweeper)
         self.accounts = AccountKeeper(tools: tools, configuration: configuration)
+        self.circuits = CircuitBoard(store: store, replica: configuration.replica, workers: platform.workers)
         self.presence = Self.presence(
             configuration,
             store: store,
+            circuits: self.circuits,
             leases: tools.leases,
             sweeper: self.sweeper,
             isDraining: { [intake] in intake.isDraining },
@@ -156,6 +158,7 @@ extension Gateway {
     private static func presence(
         _ configuration: GatewayConfiguration,
         store: Store,
+        circuits: CircuitBoard,
         leases: LeaseKeeper,
         sweeper: Sweeper,
         isDraining: @escaping @Sendable () -> Bool,
@@ -165,6 +168,7 @@ extension Gateway {
     ) -> ReplicaPresence {
         ReplicaPresence(
             store: store,
+            circuits: circuits,
             leases: leases,
             sweeper: sweeper,
             wakeDispatcher: tools.wakeDispatcher,

@@ -10,6 +10,7 @@ import Store
 final class ReplicaPresence: Service {
     let name = "presence"
     private let store: Store
+    private let circuits: CircuitBoard
     private let leases: LeaseKeeper
     private let sweeper: Sweeper
     private let workers: @Sendable () -> Int
@@ -22,6 +23,7 @@ final class ReplicaPresence: Service {
 
     init(
         store: Store,
+        circuits: CircuitBoard,
         leases: LeaseKeeper,
         sweeper: Sweeper,
         wakeDispatcher: WakeUp,
@@ -33,6 +35,7 @@ final class ReplicaPresence: Service {
         log: Logger
     ) {
         self.store = store
+        self.circuits = circuits
         self.leases = leases
         self.sweeper = sweeper
         self.wakeDispatcher = wakeDispatcher
@@ -54,6 +57,7 @@ final class ReplicaPresence: Service {
                 rounds += 1
                 // Somebody may wait for the end of a drain, so that is told more often.
                 if rounds % 4 == 0 || self.isDraining() { try await self.beat() }
+                try await self.circuits.tell()
             } catch {
                 // Nothing may be concluded about peers from a look that failed.
                 freeSince = [:]

@@ -16,6 +16,7 @@ package struct Tenant: Sendable {
     let spares: SpareKeeper
     let registry: ConversationRegistry
     let checker: AgentChecker
+    let circuits: CircuitBoard
     let limits: Limits
 
     /// Whether this replica is leaving.
@@ -219,6 +220,11 @@ extension Tenant {
             throw GatewayError.notFound("agent")
         }
         return agent
+    }
+
+    /// What replicas have to say of an agent whose workers failed there, a moment old; nothing of one that works.
+    package func circuits(of id: AgentID) async throws -> [AgentCircuit] {
+        try await self.circuits.circuits(of: id, org: self.org)
     }
 
     /// Creates or replaces an agent; idempotent. Throws `invalid` with the first problem of the configuration.

@@ -40,7 +40,8 @@ extension WorkerPool {
                 return CircuitRecord(
                     org: key.org,
                     agent: key.agent,
-                    isOpen: circuit.breaker.openUntil != nil,
+                    version: circuit.version,
+                    openUntil: circuit.breaker.openUntil,
                     failures: circuit.breaker.failures,
                     lastError: error
                 )

@@ -21,6 +21,7 @@ struct AgentCommands: Sendable {
 
     func show() async throws {
         let answer = try await self.context.client().perform(GatewayClient.Call(path: try self.path))
+        for circuit in Listing.items(answer, "circuits") { Console.warn("\(Listing.sentence(circuit))\n") }
         // People get what `agent put --file` takes back; scripts get the whole record.
         Console.write(try Console.json(self.wantsJSON ? answer : Listing.configuration(answer)))
     }
@@ -111,6 +112,17 @@ enum Listing {
     /// The array of a listing, whose member is named after what it holds.
     static func items(_ answer: JSONValue, _ member: String) -> [JSONValue] {
         answer[member]?.elements ?? []
+    }
+
+    /// What a replica that has seen an agent's workers fail makes of it.
+    static func sentence(_ circuit: JSONValue) -> String {
+        let name = circuit["label"]?.text ?? "?"
+        let reason = circuit["reason"]?.text ?? "?"
+        return switch circuit["state"]?.text {
+        case "open": "Replica \(name) starts no worker before \(circuit["until"]?.text ?? "?"): \(reason)"
+        case "half_open": "Replica \(name) tries one worker more: \(reason)"
+        default: "Replica \(name) has seen workers fail: \(reason)"
+        }
     }
 
     /// The configuration within an agent's record, which a listing holds as it is and an answer about one agent under

@@ -30,7 +30,7 @@ struct CircuitTests {
                     "circuit open: the worker exited"
                 ) == true
             }
-            #expect(fixture.gateway.workers().circuits.first?.isOpen == true)
+            #expect(fixture.gateway.workers().circuits.first?.state(at: .now) == .open)
             // Others are served as ever.
             #expect(try await fixture.ask(fixture.agent("echo", "echo"), "e").state == .completed)
             let record = try await fixture.ended(waiting)
@@ -38,6 +38,33 @@ struct CircuitTests {
             #expect(record.outcome?.message?.hasPrefix("circuit open: ") == true)
             #expect(try await fixture.count("SELECT count(*) FROM turnpike.dead_letters") == 1)
             #expect(fixture.replica.starts == starts + 1)
+        }
+    }
+
+    @Test("any replica says which of them holds back an agent, why and until when; to other organizations, nothing")
+    func shown() async throws {
+        try await GatewayFixture.with({
+            $0.replicas = 2
+            $0.limits.breakerFailures = 1
+            $0.limits.breakerFirst = .seconds(60)
+        }) { fixture in
+            let broken = try await fixture.agent("broken", "early", "3")
+            #expect(try await fixture.ask(broken, "c").outcome?.code == "worker_start_failed")
+            for replica in fixture.replicas {
+                let tenant = replica.gateway.tenant(fixture.org)
+                try await eventually("the circuit to show") { try await tenant.circuits(of: broken).count == 1 }
+                let circuit = try #require(try await tenant.circuits(of: broken).first)
+                #expect(circuit.state == .open && circuit.failures == 1)
+                #expect(circuit.reason.hasPrefix("the worker exited with status 3"))
+                #expect(circuit.until?.hasSuffix("Z") == true)
+                #expect(try await tenant.circuits(of: AgentID("other")).isEmpty)
+                let stranger = replica.gateway.tenant(try OrganizationID("other"))
+                #expect(try await stranger.circuits(of: broken).isEmpty)
+            }
+            try await fixture.agent("broken", "echo")
+            #expect(try await fixture.ask(broken, "d").state == .completed)
+            let tenant = fixture.gateway.tenant(fixture.org)
+            try await eventually("the circuit to be gone") { try await tenant.circuits(of: broken).isEmpty }
         }
     }
 

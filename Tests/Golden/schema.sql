@@ -263,7 +263,8 @@ CREATE TABLE turnpike.replicas (
     seen_at timestamp with time zone DEFAULT now() NOT NULL,
     draining boolean DEFAULT false NOT NULL,
     workers integer DEFAULT 0 NOT NULL,
-    drain_asked boolean DEFAULT false NOT NULL
+    drain_asked boolean DEFAULT false NOT NULL,
+    circuits jsonb DEFAULT '[]'::jsonb NOT NULL
 );
 CREATE TABLE turnpike.snapshots (
     conversation_id bigint NOT NULL,

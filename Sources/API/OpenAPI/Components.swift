@@ -154,9 +154,17 @@ enum Components {
             ],
             required: []
         ),
-        "Agent": Schema.object([
-            "id": Schema.name, "version": Schema.number, "configuration": Schema.reference("AgentConfiguration"),
-            "created_at": Schema.text, "updated_at": Schema.text,
+        "Agent": Schema.object(
+            [
+                "id": Schema.name, "version": Schema.number, "configuration": Schema.reference("AgentConfiguration"),
+                "created_at": Schema.text, "updated_at": Schema.text,
+                "circuits": Schema.list(Schema.reference("AgentCircuit")),
+            ],
+            optional: ["circuits"]
+        ),
+        "AgentCircuit": Schema.object([
+            "replica": Schema.uuid, "label": Schema.text, "failures": Schema.number, "reason": Schema.text,
+            "state": Schema.choice(CircuitState.allCases.map(\.rawValue)), "until": Schema.orNull(Schema.time),
         ]),
         "Agents": Schema.object(["agents": Schema.list(Schema.reference("Agent"))]),
         "Check": Schema.object(["check": Schema.map]),

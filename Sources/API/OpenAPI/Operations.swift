@@ -111,7 +111,10 @@ extension Operation {
             .json("OneApproval")
         ),
         "GET /v1/agents": Operation("List agents by name.", .json("Agents")),
-        "GET /v1/agents/{agent}": Operation("Show an agent.", .json("Agent")),
+        "GET /v1/agents/{agent}": Operation(
+            "Show an agent, and the replicas that hold back its workers.",
+            .json("Agent")
+        ),
         "PUT /v1/agents/{agent}": Operation(
             "Create or replace an agent.",
             body: "AgentConfiguration",
