@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import TestKit
 import Testing
 
 @testable import turnpike
@@ -101,5 +102,35 @@ struct PresetTests {
             name: "helper"
         )
         #expect(failed == "helper does not start (after 0.0 s): it exited\n")
+    }
+
+    @Test("the examples are valid configurations of presets", arguments: ["coder", "assistant"])
+    func examples(_ name: String) async throws {
+        let folder = try ScratchDirectory()
+        try Data("k\n".utf8).write(to: URL(filePath: folder.file("key")))
+        let stub = folder.file("turnpike")
+        try Data("#!/bin/sh\nfor word; do echo \"$word\"; done\n".utf8).write(to: URL(filePath: stub))
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: stub)
+        let script = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../deploy/examples/\(name).sh").standardizedFileURL.path
+        let run = try await Spawned.start(
+            ["/bin/sh", script, "--print"],
+            environment: [
+                "PATH": "\(folder.path):/usr/bin:/bin", "MODEL_URL": "http://127.0.0.1:1/v1", "MODEL": "m",
+                "MODEL_KEY": folder.file("key"),
+            ],
+            output: folder.file("words")
+        )
+        #expect(try await run.end(within: .seconds(10)) == 0, "\(run.text)")
+        let words = run.text.split(separator: "\n").map(String.init)
+        #expect(words.prefix(2) == ["agent", "add"] && words.last == "--print")
+        let preset = try #require(AgentPreset.all.first { $0.name == words[2] })
+        let sets = zip(words, words.dropFirst()).filter { $0.0 == "--set" }.map(\.1)
+        let configuration = try preset.configuration(try AgentCommands.replacements(sets))
+        #expect(configuration.problems.map { "\($0.member) \($0.problem)" } == [])
+        #expect(configuration.isolation != .none)
+        let pinned = try String(contentsOfFile: script, encoding: .utf8)
+        #expect(preset.packages.allSatisfy(pinned.contains))
+        withExtendedLifetime(folder) {}
     }
 }
