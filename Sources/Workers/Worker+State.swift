@@ -139,6 +139,7 @@ extension Worker {
         /// Ends the turn that runs and moves the worker on.
         mutating func finish(_ ending: TurnRecord.Ending, _ effects: inout Effects) {
             self.close(ending, &effects)
+            guard self.lifecycle.state != .exited else { return }
             self.apply(ending.isSure ? .turnEnded : .turnSpoilt, &effects)
         }
 
@@ -165,6 +166,10 @@ extension Worker {
             failing: (code: FailureCode, message: String) = (.workerExited, "the worker was stopped"),
             _ effects: inout Effects
         ) {
+            if self.lifecycle.state == .exited, let turn = self.turn {
+                // The archive of its workspace was all that was still going on.
+                return self.close(turn.failure(failing.code, failing.message, isSure: false), &effects)
+            }
             let actions: [WorkerLifecycle.Action]
             do {
                 actions = try self.lifecycle.apply(event)
@@ -177,7 +182,8 @@ extension Worker {
                 case .failStart:
                     effects.started = .failure(WorkerError(code: .workerStartFailed, message: failing.message))
                 case .failTurn:
-                    guard let turn = self.turn else { continue }
+                    // One that ends after its answer has left all there will be: the turn ends with the archive of it.
+                    guard let turn = self.turn, event != .exited || self.answer == nil else { continue }
                     self.close(turn.failure(failing.code, failing.message, isSure: false), &effects)
                 case .stop: effects.stops = true
                 case .kill:

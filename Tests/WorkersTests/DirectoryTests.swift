@@ -116,6 +116,36 @@ extension WorkerSuite {
             }
         }
 
+        @Test("a worker that ends after its reply, while its files are taken, has answered, and takes no other turn")
+        func endsWhileArchived() async throws {
+            try await withRig { rig in
+                // Many files, so that the archive takes longer than the exit.
+                let leave = """
+                    import os, sys
+                    for n in range(3000): open(str(n), "w").write("x" * 100)
+                    class Out:
+                        def __init__(self, out): self.out = out
+                        def write(self, text):
+                            self.isLast = "stopReason" in text
+                            self.out.write(text)
+                        def flush(self):
+                            self.out.flush()
+                            if self.isLast: os._exit(0)
+                    sys.stdout = Out(sys.stdout)
+                    reply = "done"
+                    """
+                let worker = try await rig.start(Self.configuration())
+                let result = await worker.perform(try Rig.turn(leave))
+                #expect(result.outcome.reply == "done", "\(result.outcome)")
+                #expect(result.snapshot?.kind == .base && !result.workerIsUsable)
+                Rig.drop(await worker.end())
+                let update = try #require(result.snapshot)
+                var chain = [Snapshot(seq: 1, parent: 0, kind: .base, format: .directory, body: update.body)]
+                let said = try await Self.live(rig, &chain, ["import os\nreply = len(os.listdir('.'))"])
+                #expect(said == ["3000"])
+            }
+        }
+
         @Test("before the first settled turn, the last settled state is an empty workspace")
         func halfFirstTurn() async throws {
             try await withRig { rig in
