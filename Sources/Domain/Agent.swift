@@ -214,8 +214,9 @@ package struct AgentLimits: Sendable, Hashable {
     package var memoryBytes: Int?
     /// With `limits` or `sandbox` isolation: the largest file that it may write; nil for no bound.
     package var fileBytes: Int?
-    /// With `limits` isolation: processes and threads of the gateway's user, all workers and the gateway together. With
-    /// `sandbox`: those in it. Nil for no bound. Refused for a gateway that runs as root, whom Linux does not count.
+    /// Processes and threads: of the worker, where the gateway may make control groups. Elsewhere with `limits` isolation
+    /// of the gateway's user, all workers and the gateway together, with `sandbox` those in it, and refused for a gateway
+    /// that runs as root, whom Linux does not count. Nil for no bound.
     package var processes: Int?
     /// With `limits` or `sandbox` isolation: open descriptors of the worker.
     package var openFiles = 1_024

@@ -96,7 +96,12 @@ extension ChildProcess {
 
     private func finish(_ status: ExitStatus) {
         self.readErrors()
-        self.outcome.withLock { $0 = Outcome(status: status, startFailure: self.refusal(status)) }
+        let outcome = Outcome(
+            status: status,
+            startFailure: self.refusal(status),
+            mayHaveLeft: self.teardown.mayHaveLeft(status)
+        )
+        self.outcome.withLock { $0 = outcome }
         self.exitWatch?.close()
         self.exitWatch = nil
         self.carryOut(self.teardown.exited())

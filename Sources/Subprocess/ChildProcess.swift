@@ -23,6 +23,7 @@ package actor ChildProcess {
     struct Outcome: Sendable {
         let status: ExitStatus
         let startFailure: SubprocessError?
+        let mayHaveLeft: Bool
     }
 
     /// A descriptor and the watch that reports on it.
@@ -90,6 +91,11 @@ package actor ChildProcess {
     /// Why the program never ran, once that is known: the launcher could not execute it. nil if it ran.
     package nonisolated var startFailure: SubprocessError? {
         self.outcome.withLock { $0?.startFailure }
+    }
+
+    /// Whether its launcher may have been killed before it could end the rest of the tree; see `StrayProcesses`.
+    package nonisolated var mayHaveLeftProcesses: Bool {
+        self.outcome.withLock { $0?.mayHaveLeft ?? false }
     }
 
     /// The last 64 KiB of standard error, which is always read.

@@ -24,6 +24,9 @@ package struct Command: Sendable {
     package var noNewPrivileges: Bool
     /// Namespaces of its own; nil for the host's.
     package var sandbox: Sandbox?
+    /// Where to make a control group for it, which then keeps `limits.processes`, and counts its own tree only; see
+    /// `ControlGroups`. Nil for none.
+    package var controlGroups: String?
     /// The user and group to run as; nil keeps ours. Needs privileges.
     package var user: (uid: UInt32, gid: UInt32)?
     /// How its output is cut into pieces.
@@ -37,6 +40,7 @@ package struct Command: Sendable {
         limits: ResourceLimits = ResourceLimits(),
         noNewPrivileges: Bool = true,
         sandbox: Sandbox? = nil,
+        controlGroups: String? = nil,
         user: (uid: UInt32, gid: UInt32)? = nil,
         output: OutputMode = .lines(maximumBytes: 1 << 20)
     ) {
@@ -47,6 +51,7 @@ package struct Command: Sendable {
         self.limits = limits
         self.noNewPrivileges = noNewPrivileges
         self.sandbox = sandbox
+        self.controlGroups = controlGroups
         self.user = user
         self.output = output
     }
@@ -57,7 +62,7 @@ package struct Command: Sendable {
 package struct ResourceLimits: Hashable, Sendable {
     /// Open descriptors.
     package var openFiles: Int?
-    /// Processes and threads of the same user, counted over the whole machine.
+    /// Processes and threads: of the same user, counted over the whole machine, unless there is a control group.
     package var processes: Int?
     /// Bytes of address space.
     package var addressSpaceBytes: Int?

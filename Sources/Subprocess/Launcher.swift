@@ -31,6 +31,10 @@ enum Launcher {
         if let user = command.user {
             arguments += ["-u", String(user.uid), "-g", String(user.gid)]
         }
+        if let groups = command.controlGroups, let processes = command.limits.processes {
+            let own = command.sandbox == nil ? 0 : Sandbox.ownProcesses
+            arguments += ["-c", groups, "-m", String(processes + own)]
+        }
         guard let sandbox = command.sandbox else { return arguments + self.program(command, path: path) }
         return try arguments + ["-w", "--"] + sandbox.arguments(launcher: launcher) + ["-x"]
             + self.program(command, path: path)
@@ -41,8 +45,9 @@ enum Launcher {
         var arguments = ["-d", command.directory]
         if command.noNewPrivileges { arguments.append("-n") }
         let limits = command.limits
+        let processes = command.controlGroups == nil ? limits.processes : nil
         let options = [
-            ("-N", limits.openFiles), ("-P", limits.processes), ("-A", limits.addressSpaceBytes),
+            ("-N", limits.openFiles), ("-P", processes), ("-A", limits.addressSpaceBytes),
             ("-F", limits.fileSizeBytes), ("-T", limits.cpuSeconds), ("-C", limits.coreBytes),
         ]
         for case (let option, let value?) in options {

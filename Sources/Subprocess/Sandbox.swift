@@ -40,6 +40,9 @@ package struct Sandbox: Sendable {
     /// Memory that POSIX shared memory may take, in bytes.
     private static let sharedMemory = 64 << 20
 
+    /// Bubblewrap's own, beside the program: one outside, and the first within.
+    static let ownProcesses = 2
+
     static func find() throws(SubprocessError) -> String {
         if let found = self.places.first(where: { access($0, X_OK) == 0 }) { return found }
         throw SubprocessError(.executableMissing, "bubblewrap (bwrap) is not installed")

@@ -88,6 +88,16 @@ struct TeardownMachine {
         }
     }
 
+    /// Whether something of the tree may live on after the launcher has ended in this way. It ends by a signal when its
+    /// program did, and when the signal was meant for itself.
+    func mayHaveLeft(_ status: ExitStatus) -> Bool {
+        guard case .signalled = status else { return false }
+        return switch self.state {
+        case .running, .abandoned: true
+        case .trying, .killing, .over: false
+        }
+    }
+
     /// The child has ended.
     mutating func exited() -> [Action] {
         self.state = .over

@@ -27,11 +27,25 @@ package enum Profile {
         )
     }
 
+    /// Where a worker's bound on processes is kept; nil for by user, or without a bound.
+    static func controlGroups(_ configuration: AgentConfiguration) -> String? {
+        guard configuration.isolation != .none, configuration.limits.processes != nil,
+            case .directory(let path) = ControlGroups.finding
+        else { return nil }
+        return path
+    }
+
     /// Why this process cannot keep the limits of `configuration`; nil when it can. A limit that is not kept is refused,
-    /// not left out: Linux counts no processes of root (setrlimit(2)), in whatever namespace.
-    static func refusal(_ configuration: AgentConfiguration, user: uid_t = geteuid()) -> String? {
-        guard configuration.isolation != .none, configuration.limits.processes != nil, user == 0 else { return nil }
-        return "limits.processes cannot be kept for a worker that runs as root: run the gateway as another user"
+    /// not left out: Linux counts root's processes in control groups only.
+    static func refusal(
+        _ configuration: AgentConfiguration,
+        user: uid_t = geteuid(),
+        groups: ControlGroups.Finding = ControlGroups.finding
+    ) -> String? {
+        guard configuration.isolation != .none, configuration.limits.processes != nil, user == 0,
+            case .none(let problem) = groups
+        else { return nil }
+        return "limits.processes cannot be kept for root (\(problem)): run the gateway as another user"
     }
 
     /// Why this host cannot give the profile `sandbox`; nil when it can. Found out by trying it, in the directory `root`.

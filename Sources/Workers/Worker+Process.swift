@@ -123,6 +123,7 @@ extension Worker {
             limits: Profile.limits(configuration),
             noNewPrivileges: configuration.isolation != .none,
             sandbox: Profile.sandbox(configuration, self.workspace),
+            controlGroups: Profile.controlGroups(configuration),
             output: self.hasProcessPerTurn ? .bytes : .lines(maximumBytes: self.longestLine)
         )
     }
@@ -182,8 +183,9 @@ extension Worker {
             await self.read(from: child)
             let isTaken = PlantedBug.endOfOutputIsExit.isPlanted
             let status = isTaken ? .exited(0) : await self.exit(of: child)
-            // Everything of it is gone by now; this closes what was its own.
+            // Everything of it is gone by now, or soon is; this closes what was its own.
             if !isTaken { await child.end(.immediate) }
+            if child.mayHaveLeftProcesses { await self.endStrays(of: child.pid) }
             await self.processEnded(status, refusal: child.startFailure, LastWords.text(await child.errorTail))
             self.writerWake.raise()
         }
@@ -283,6 +285,23 @@ extension Worker {
             self.tools.log.warning("worker ended", fields)
         }
         await self.leave(WorkerExit(status: status, wasIntended: intended, lastWords: words))
+    }
+
+    /// Ends what the program had started and its launcher no longer can, having been killed itself, before anybody uses the
+    /// workspace again.
+    private func endStrays(of launcher: Int32) async {
+        let mark = "\(WorkerEnvironment.workspace)=\(self.workspace.path)"
+        let groups = Profile.controlGroups(self.order.configuration)
+        do {
+            let left = try await self.tools.blocking.run {
+                let left = StrayProcesses.end(startedWith: mark)
+                if let groups { ControlGroups.remove(launcher: launcher, from: groups) }
+                return left
+            }
+            if left > 0 { self.tools.log.error("processes of a worker cannot be ended", ["left": .count(left)]) }
+        } catch {
+            self.tools.log.error("processes of a worker were not looked for", ["error": .error(error)])
+        }
     }
 
     private static func add(_ words: String, to action: DriverAction) -> DriverAction {

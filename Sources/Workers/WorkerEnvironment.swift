@@ -10,6 +10,10 @@ enum WorkerEnvironment {
     /// the gateway says.
     static let reserved = "TURNPIKE_"
 
+    /// In the environment of every process of a worker, whatever they make of HOME: by it they are found when nothing else
+    /// leads to them.
+    static let workspace = "TURNPIKE_WORKSPACE"
+
     /// Name and value of every variable. `path` is the gateway's own search path; what makes the worker act as its account
     /// replaces what the agent says.
     static func variables(
@@ -24,6 +28,7 @@ enum WorkerEnvironment {
             "LANG": "C.UTF-8",
             "HOME": workspace.home,
             "TMPDIR": workspace.temporary,
+            Self.workspace: workspace.path,
         ]
         for own in [configuration.environment, account] {
             for (name, value) in own where !name.hasPrefix(Self.reserved) { variables[name] = value }

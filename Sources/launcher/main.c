@@ -1,10 +1,14 @@
 // turnpike-launcher: stands between a parent process and one program, so that the program's whole tree can be ended.
 //
-//   turnpike-launcher -p <parent pid> [-d dir] [-u uid -g gid] [-n] [-w] [-N|-P|-A|-F|-T|-C limit] -- /path/program args...
+//   turnpike-launcher -p <parent pid> [-d dir] [-u uid -g gid] [-n] [-w] [-c dir -m limit] [-N|-P|-A|-F|-T|-C limit]
+//                     -- /path/program args...
 //   turnpike-launcher -x [-d dir] [-n] [-N|-P|-A|-F|-T|-C limit] -- /path/program args...
 //
 // With -x it only becomes the program: the inner half, where a sandbox stands between a launcher and its program. The
 // outer half then has -w: the sandbox's own process must not die of a SIGTERM that is meant for the program within.
+//
+// With -c it makes a control group in that directory, which counts processes and allows no more than -m says, and starts
+// the program within.
 //
 // The launcher starts the program as the leader of a process group of its own and waits. It is a subreaper: whatever the
 // program leaves behind, double-forked or in another session, becomes the launcher's child and is found. It ends the tree
@@ -22,6 +26,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +34,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -40,6 +46,8 @@ struct order {
     pid_t parent;
     const char *directory;
     long uid, gid;  // -1: keep
+    const char *groups;
+    long long processes;
     int no_new_privileges;
     int is_wrapper;
     int only_executes;
@@ -83,13 +91,15 @@ static long long number(const char *text) {
 
 static void parse(int argc, char **argv) {
     int option;
-    while ((option = getopt(argc, argv, "+p:d:u:g:nwxN:P:A:F:T:C:")) != -1) {
+    while ((option = getopt(argc, argv, "+p:d:u:g:nwxc:m:N:P:A:F:T:C:")) != -1) {
         switch (option) {
         case 'p': order.parent = (pid_t)number(optarg); break;
         case 'd': order.directory = optarg; break;
         case 'u': order.uid = number(optarg); break;
         case 'g': order.gid = number(optarg); break;
         case 'n': order.no_new_privileges = 1; break;
+        case 'c': order.groups = optarg; break;
+        case 'm': order.processes = number(optarg); break;
         case 'w': order.is_wrapper = 1; break;
         case 'x': order.only_executes = 1; break;
         case '?': exit(CANNOT_START);
@@ -128,6 +138,32 @@ static void fail(const char *step, const char *what) {
     _exit(1);
 }
 
+static char group[4096];
+
+static int put(const char *name, const char *text) {
+    char path[sizeof group + 32];
+    snprintf(path, sizeof path, "%s/%s", group, name);
+    int descriptor = open(path, O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0) return -1;
+    ssize_t count = write(descriptor, text, strlen(text));
+    int code = errno;
+    close(descriptor);
+    errno = code;
+    return count < 0 ? -1 : 0;
+}
+
+// A group of this number may be there already: of a launcher that was killed.
+static void make_group(void) {
+    char limit[32];
+    snprintf(limit, sizeof limit, "%lld", order.processes);
+    snprintf(group, sizeof group, "%s/turnpike-%d", order.groups, getpid());
+    if ((mkdir(group, 0755) != 0 && errno != EEXIST) || put("pids.max", limit) != 0) {
+        refuse("make", group, strerror(errno));
+        rmdir(group);
+        exit(CANNOT_START);
+    }
+}
+
 // A limit above the hard one is left at the hard one: that is already stricter than what was asked for.
 static void set_limit(int resource, long long value) {
     struct rlimit limit;
@@ -142,6 +178,7 @@ static void set_limit(int resource, long long value) {
 static void become_program(pid_t launcher) {
     // A session of its own: no terminal of the parent's to read or to type into.
     if (!order.only_executes && setsid() < 0) fail("lead", "a session");
+    if (order.groups != NULL && put("cgroup.procs", "0") != 0) fail("enter", group);
     for (size_t i = 0; i < 6; i++) {
         if (order.limits[i].value >= 0) set_limit(order.limits[i].resource, order.limits[i].value);
     }
@@ -268,12 +305,14 @@ int main(int argc, char **argv) {
     // A parent that died before the line above sent no signal.
     if (getppid() != order.parent) return CANNOT_START;
 
+    if (order.groups != NULL) make_group();
     pid_t launcher = getpid();
     program = vfork();
     if (program == 0) become_program(launcher);
     if (program < 0 || failed_step != NULL) {
         const char *reason = strerror(program < 0 ? errno : failed_errno);
         refuse(program < 0 ? "start" : failed_step, program < 0 ? "a process" : failed_what, reason);
+        if (order.groups != NULL) rmdir(group);
         return failed_errno == ENOENT ? NOT_FOUND : CANNOT_START;
     }
     // The program's pipes are its own: an end of file must not wait for us.
@@ -296,5 +335,6 @@ int main(int argc, char **argv) {
         }
     }
     end_tree();
+    if (order.groups != NULL) rmdir(group);
     pass_on();
 }

@@ -32,11 +32,11 @@ struct SettingLayers: Sendable, Hashable {
     private(set) var origins: [Setting: SettingOrigin] = [:]
 
     /// Variables that are no settings of the server but mean something to its parts, to its commands, or (the last
-    /// four) to a worker that runs this program.
+    /// five) to a worker that runs this program.
     static let otherVariables = [
         "TURNPIKE_CONFIG", "TURNPIKE_URL", "TURNPIKE_TOKEN", "TURNPIKE_TOKEN_FILE", "TURNPIKE_DATA",
         "TURNPIKE_LAUNCHER", "TURNPIKE_POSTGRES_BIN",
-        "TURNPIKE_TURN", "TURNPIKE_ORG", "TURNPIKE_AGENT", "TURNPIKE_CONVERSATION",
+        "TURNPIKE_TURN", "TURNPIKE_ORG", "TURNPIKE_AGENT", "TURNPIKE_CONVERSATION", "TURNPIKE_WORKSPACE",
     ]
 
     /// Merges the layers. `file` is a path and its text; `read` gives the text of a secret's file. Unknown names in the

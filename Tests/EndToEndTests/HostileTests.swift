@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import Glibc
 import Runtime
+import Subprocess
 import TestKit
 import Testing
 
@@ -16,7 +17,22 @@ extension EndToEnd {
             var reply = ""
             /// The agent's `progress_seconds`; a worker that closed its output has 2 s to exit.
             var progress = 1
+            /// The agent's limit of processes; nil for none.
+            var processes: Int?
         }
+
+        /// A bomb within its bound is one more where the host can keep the bound.
+        private static let bounded: [Foe] = {
+            switch ControlGroups.finding {
+            case .directory: return [Foe(mode: "bounded-bomb", code: "worker_unresponsive", processes: 20)]
+            case .none(let problem) where geteuid() == 0:
+                Figures.report("no fork bomb under limits: \(problem)")
+                return []
+            case .none:
+                Figures.report("no fork bomb under limits: without control groups the bound counts all of the user's")
+                return []
+            }
+        }()
 
         private static let foes = [
             Foe(mode: "flood", code: "output_limit"),
@@ -50,13 +66,13 @@ extension EndToEnd {
                 let client = installation.client(replica.port)
                 let mark = "hostile-\(UUID())"
                 try await client.put("quiet", [try await installation.trivialAgent()])
-                for foe in Self.foes { try await Self.put(foe, client, installation, mark) }
+                for foe in Self.foes + Self.bounded { try await Self.put(foe, client, installation, mark) }
                 // The first of everything is dearer, and what the replica keeps for good is its baseline.
                 _ = try await Self.latencies(client) { try await Self.suffer(Self.foes[11], client, mark) }
                 let before = ProcessTable.status(replica.pid, "VmRSS")
                 try Self.resetPeak(replica.pid)
 
-                for foe in Self.foes {
+                for foe in Self.foes + Self.bounded {
                     let (slow, quiet) = try await Self.compare(foe, client, mark)
                     #expect(slow <= max(quiet * 2, Self.floor), "p99 \(slow) beside \(foe.mode), \(quiet) in quiet")
                 }
@@ -176,7 +192,7 @@ extension EndToEnd {
                 more: """
                     ,"store_mode":"none","isolation":"limits","environment":{"MARK":"\(mark)-\(foe.mode)"},\
                     "limits":{"progress_seconds":\(foe.progress),"turn_seconds":20,"grace_seconds":1,"idle_seconds":1,\
-                    "line_bytes":1048576,"output_bytes":1048576,"memory_bytes":134217728}
+                    "line_bytes":1048576,"output_bytes":1048576,"memory_bytes":134217728\(foe.processes.map { #","processes":\#($0)"# } ?? "")}
                     """
             )
         }

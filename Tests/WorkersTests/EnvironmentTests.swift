@@ -26,7 +26,7 @@ extension WorkerSuite {
                 #expect(
                     seen == [
                         "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "\(home)/home",
-                        "TMPDIR": "\(home)/tmp", "MODEL": "m",
+                        "TMPDIR": "\(home)/tmp", "MODEL": "m", "TURNPIKE_WORKSPACE": home,
                     ]
                 )
             }

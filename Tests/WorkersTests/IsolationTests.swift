@@ -135,15 +135,19 @@ extension WorkerSuite {
             }
         }
 
-        @Test("a bound on processes is refused for root, whom Linux does not count")
+        @Test("a bound on processes is refused for root where no control group can keep it")
         func processesOfRoot() {
             var configuration = AgentConfiguration(driver: .command, command: ["true"], storeMode: .none)
             configuration.limits.processes = 10
-            #expect(Profile.refusal(configuration, user: 0) == nil)
+            let none = ControlGroups.Finding.none("there are none")
+            #expect(Profile.refusal(configuration, user: 0, groups: none) == nil)
             for profile in [Isolation.limits, .sandbox] {
                 configuration.isolation = profile
-                #expect(Profile.refusal(configuration, user: 0)?.hasPrefix("limits.processes cannot be kept") == true)
-                #expect(Profile.refusal(configuration, user: 1_000) == nil)
+                let refusal = Profile.refusal(configuration, user: 0, groups: none)
+                #expect(refusal?.hasPrefix("limits.processes cannot be kept") == true)
+                #expect(refusal?.contains("(there are none)") == true)
+                #expect(Profile.refusal(configuration, user: 0, groups: .directory("/g")) == nil)
+                #expect(Profile.refusal(configuration, user: 1_000, groups: none) == nil)
             }
         }
     }

@@ -80,6 +80,31 @@ def bomb(request):
     linger()
 
 
+def bounded_bomb(request):
+    """Forks until it may no more, and so does all that it makes. Only if it could make too many does it answer."""
+    own = os.getpid()
+    tokens, store = os.pipe()
+    reader, writer = os.pipe()
+    os.write(store, b"x" * PROCESSES)
+    for descriptor in (tokens, reader):
+        os.set_blocking(descriptor, False)
+    try:
+        while True:
+            os.read(tokens, 1)
+            if os.fork() == 0:
+                os.write(writer, b"x")
+    except BlockingIOError:
+        pass
+    time.sleep(0.3)
+    if os.getpid() != own:
+        linger()
+    made = len(os.read(reader, PROCESSES))
+    if made < 20:
+        linger()
+    say("made %d" % made)
+    answer(request, stopReason="end_turn")
+
+
 def hog(request):
     taken = []
     while sum(map(len, taken)) < MEMORY:
