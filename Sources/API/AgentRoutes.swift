@@ -28,7 +28,8 @@ struct AgentRoutes: Sendable {
         let id = try call.name("agent", AgentID.self)
         _ = try call.query()
         let configuration = try AgentBody.read(call.request)
-        return try Self.response(try await call.tenant.putAgent(id, configuration))
+        let agent = try await call.tenant.putAgent(id, configuration)
+        return try Self.response(agent, circuits: try await call.tenant.circuits(of: id))
     }
 
     /// `DELETE /v1/agents/{agent}`
@@ -48,12 +49,12 @@ struct AgentRoutes: Sendable {
         return .json(JSONWriter.text(["check": try await call.tenant.check(id, configuration).json]))
     }
 
-    private static func response(_ agent: AgentRecord, circuits: [AgentCircuit]? = nil) throws -> Response {
+    private static func response(_ agent: AgentRecord, circuits: [AgentCircuit]) throws -> Response {
         let configuration = try AgentBody.text(agent.configuration)
         return .json(
             JSONWriter.object { json in
                 json.members(of: agent, configuration: configuration)
-                if let circuits { json.member("circuits", objects: circuits) { $0.members(of: $1) } }
+                json.member("circuits", objects: circuits) { $0.members(of: $1) }
             }
         )
     }
