@@ -67,6 +67,7 @@ let package = Package(
                 .embedInCode("0011_drain.sql"),
                 .embedInCode("0012_accounts.sql"),
                 .embedInCode("0013_circuits.sql"),
+                .embedInCode("0014_approval_rules.sql"),
             ],
             swiftSettings: house
         ),

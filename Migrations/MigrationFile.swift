@@ -28,5 +28,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0011_drain", PackageResources._011_drain_sql),
         MigrationFile("0012_accounts", PackageResources._012_accounts_sql),
         MigrationFile("0013_circuits", PackageResources._013_circuits_sql),
+        MigrationFile("0014_approval_rules", PackageResources._014_approval_rules_sql),
     ]
 }

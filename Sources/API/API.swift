@@ -11,6 +11,7 @@ package struct API: Sendable {
     let conversations = ConversationRoutes()
     let snapshots = SnapshotRoutes()
     let approvals = ApprovalRoutes()
+    let approvalRules = ApprovalRuleRoutes()
     let agents = AgentRoutes()
     let models = ModelRoutes()
     let chat: ChatRoutes

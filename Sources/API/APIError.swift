@@ -103,6 +103,7 @@ extension APIError {
             self.init(409, "already_decided", "somebody has decided otherwise: \(decision)")
             self.decision = decision
         case .approvalOver(let state): self.init(410, "expired", Self.over(state))
+        case .lacksScope(let scope): self.init(403, "forbidden", "the token lacks the scope \(scope.rawValue)")
         case .invalid(let member, let problem): self = .invalid(member, problem)
         case .agentNotConfigured(let agent):
             self.init(

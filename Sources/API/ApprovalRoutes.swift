@@ -46,6 +46,7 @@ struct ApprovalRoutes: Sendable {
     }
 
     /// `POST /v1/approvals/{approval}` with `{decision, reason?}`: the first decision wins; the same again is no error.
+    /// An option for always makes a rule as well, for which the token needs the scope `agents`.
     func decide(_ call: Call) async throws -> Response {
         let id = try call.id("approval", ApprovalID.self)
         _ = try call.query()
@@ -56,7 +57,13 @@ struct ApprovalRoutes: Sendable {
         let reason = try body.text("reason")
         if let reason { try Self.check(reason) }
         return Self.response(
-            try await call.tenant.decide(id, ApprovalWish(decision), reason: reason, by: call.principal.token)
+            try await call.tenant.decide(
+                id,
+                ApprovalWish(decision),
+                reason: reason,
+                by: call.principal.token,
+                mayMakeRules: call.principal.may(.agents)
+            )
         )
     }
 

@@ -179,10 +179,27 @@ extension JSONWriter {
         self.member("state", approval.state.rawValue)
         self.member("decision", approval.decision)
         self.member("decided_by", approval.decidedBy)
+        self.member("rule", approval.rule?.text)
         self.member("reason", approval.reason)
+        self.member("call", approval.call)
+        self.member("call_state", approval.callState?.rawValue)
         self.member("asked_at", approval.askedAt)
         self.member("expires_at", approval.expiresAt)
         self.member("decided_at", approval.decidedAt)
+    }
+}
+
+extension JSONWriter {
+    mutating func members(of rule: ApprovalRule) {
+        self.member("id", rule.id.text)
+        self.member("agent", rule.agent)
+        self.member("tool", rule.tool)
+        self.member("arguments", json: rule.arguments)
+        self.member("arguments_hash", rule.argumentsHash)
+        self.member("effect", rule.effect?.rawValue ?? ApprovalEffect.ask.rawValue)
+        self.member("created_by", rule.createdBy)
+        self.member("reason", rule.reason)
+        self.member("created_at", rule.createdAt)
     }
 }
 

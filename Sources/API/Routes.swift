@@ -28,6 +28,10 @@ extension API {
             Route("GET", "/v1/approvals/{approval}", .scoped(.turns, self.approvals.show)),
             Route("POST", "/v1/approvals/{approval}", .scoped(.turns, self.approvals.decide)),
 
+            Route("GET", "/v1/approval-rules", .scoped(.agents, self.approvalRules.list)),
+            Route("POST", "/v1/approval-rules", .scoped(.agents, self.approvalRules.create)),
+            Route("DELETE", "/v1/approval-rules/{rule}", .scoped(.agents, self.approvalRules.delete)),
+
             Route("GET", "/v1/agents", .scoped(.agents, self.agents.list)),
             Route("GET", agent, .scoped(.agents, self.agents.show)),
             Route("PUT", agent, .scoped(.agents, self.agents.put)),

@@ -100,9 +100,23 @@ package struct ApprovalResolution: Sendable, Hashable {
     package let reason: String?
     /// The token that decided.
     package let decidedBy: TokenID?
+    /// The rule that decided, or that this decision made.
+    package let rule: ApprovalRuleID?
+    /// What the question was, where the log has not shown it.
+    package let question: ApprovalQuestion?
 
-    package init(id: ApprovalID, state: ApprovalState, decision: String?, reason: String?, decidedBy: TokenID?) {
+    package init(
+        id: ApprovalID,
+        state: ApprovalState,
+        decision: String?,
+        reason: String? = nil,
+        decidedBy: TokenID? = nil,
+        rule: ApprovalRuleID? = nil,
+        question: ApprovalQuestion? = nil
+    ) {
         self.id = id
+        self.rule = rule
+        self.question = question
         self.state = state
         self.decision = decision
         self.reason = reason
@@ -115,6 +129,10 @@ package struct ApprovalResolution: Sendable, Hashable {
         if let decision { members["decision"] = .string(decision) }
         if let reason { members["reason"] = .string(reason) }
         if let decidedBy { members["decided_by"] = .string(decidedBy.text) }
+        if let rule { members["rule"] = .string(rule.text) }
+        if let question {
+            for name in ["tool", "arguments"] { members[name] = question.json[name] }
+        }
         return .object(members)
     }
 }
@@ -186,8 +204,14 @@ package struct ApprovalRecord: Sendable, Hashable {
     package var decision: String?
     /// The token that decided.
     package var decidedBy: String?
+    /// The rule that decided; nil for a person, or for nobody yet.
+    package var rule: ApprovalRuleID?
     /// Why, in the words of whoever decided.
     package var reason: String?
+    /// The call of a parked turn, by the worker's name; nil where the worker itself waits.
+    package var call: String?
+    /// How far that call got.
+    package var callState: CallState?
     /// RFC 3339 in UTC.
     package var askedAt: String
     /// When it expires, RFC 3339 in UTC.
@@ -210,7 +234,10 @@ package struct ApprovalRecord: Sendable, Hashable {
         state: ApprovalState,
         decision: String?,
         decidedBy: String?,
+        rule: ApprovalRuleID? = nil,
         reason: String?,
+        call: String? = nil,
+        callState: CallState? = nil,
         askedAt: String,
         expiresAt: String,
         decidedAt: String?,
@@ -228,7 +255,10 @@ package struct ApprovalRecord: Sendable, Hashable {
         self.state = state
         self.decision = decision
         self.decidedBy = decidedBy
+        self.rule = rule
         self.reason = reason
+        self.call = call
+        self.callState = callState
         self.askedAt = askedAt
         self.expiresAt = expiresAt
         self.decidedAt = decidedAt

@@ -121,6 +121,8 @@ package enum TokenKind {}
 package enum ApprovalKind {}
 /// Marks identities of accounts.
 package enum AccountKind {}
+/// Marks identities of standing rules for questions.
+package enum ApprovalRuleKind {}
 
 /// One user message and the outcome it is owed.
 package typealias TurnID = UniqueID<TurnKind>
@@ -140,6 +142,8 @@ package typealias TokenID = UniqueID<TokenKind>
 package typealias ApprovalID = UniqueID<ApprovalKind>
 /// Who a worker acts as; made of organization, provider and principal.
 package typealias AccountID = UniqueID<AccountKind>
+/// A standing rule that decides questions, or says that people do.
+package typealias ApprovalRuleID = UniqueID<ApprovalRuleKind>
 
 /// The unit of mutual exclusion: the triple that names a conversation.
 package struct ConversationKey: Hashable, Sendable, CustomStringConvertible {

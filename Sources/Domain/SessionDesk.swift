@@ -18,6 +18,8 @@ package enum SessionEnding: String, Sendable, Hashable {
     case lockLost = "lock_lost"
     /// A direct turn has had its one run.
     case finished
+    /// Its turn waits for people without a worker.
+    case parked
 }
 
 /// The desk over which turns reach a session: who may hand one over, and what the session does next.

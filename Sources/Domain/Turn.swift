@@ -2,8 +2,12 @@
 package enum TurnState: String, Sendable, Hashable, Codable {
     /// Accepted and durable, not yet given to a worker. Can become: running, failed, cancelled.
     case queued
-    /// A worker was given it; a marker stands for the debt. Can become: completed, failed, cancelled, queued (a retry).
+    /// A worker was given it; a marker stands for the debt. Can become: completed, failed, cancelled, queued (a retry),
+    /// parked.
     case running
+    /// It waits for people without a worker, first in its queue. Stored as queued: the conversation's row says that it is
+    /// parked. Can become: queued, cancelled.
+    case parked
     /// Answered.
     case completed
     /// Ended without an answer, with a failure code.
@@ -14,7 +18,7 @@ package enum TurnState: String, Sendable, Hashable, Codable {
     /// Whether the turn has its outcome.
     package var isTerminal: Bool {
         switch self {
-        case .queued, .running: false
+        case .queued, .running, .parked: false
         case .completed, .failed, .cancelled: true
         }
     }
@@ -56,6 +60,8 @@ package struct ArmedTurn: Sendable, Hashable {
     package let deadlineSeconds: Int?
     /// Cancelled by its client before the worker got it.
     package let cancelRequested: Bool
+    /// It was parked: there is something to go on with.
+    package let isResumed: Bool
 
     package init(
         id: TurnID,
@@ -64,7 +70,8 @@ package struct ArmedTurn: Sendable, Hashable {
         attempt: Int,
         input: TurnInput,
         deadlineSeconds: Int?,
-        cancelRequested: Bool
+        cancelRequested: Bool,
+        isResumed: Bool = false
     ) {
         self.id = id
         self.seq = seq
@@ -73,5 +80,6 @@ package struct ArmedTurn: Sendable, Hashable {
         self.input = input
         self.deadlineSeconds = deadlineSeconds
         self.cancelRequested = cancelRequested
+        self.isResumed = isResumed
     }
 }

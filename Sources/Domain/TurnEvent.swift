@@ -15,6 +15,10 @@ package enum TurnEvent: Sendable, Hashable {
     case waitingAccount(AccountWait)
     /// The conversation is no longer this account's, which was absent for too long; another goes on from the snapshot.
     case accountMigrated(from: AccountID)
+    /// The turn waits for the answers to these questions without a worker.
+    case parked([ApprovalID])
+    /// How far a call of a parked turn got.
+    case call(ApprovalID, String, CallState)
     /// A run ended without an outcome and another will follow.
     case retried(FailureCode, message: String)
     case ended(Outcome)
@@ -34,6 +38,8 @@ package enum TurnEvent: Sendable, Hashable {
         case .approvalResolved: "approval.resolved"
         case .waitingAccount: "waiting_account"
         case .accountMigrated: "account.migrated"
+        case .parked: "turn.parked"
+        case .call: "call"
         case .retried: "turn.retried"
         case .ended(.completed): "turn.completed"
         case .ended(.failed): "turn.failed"
@@ -55,6 +61,9 @@ package enum TurnEvent: Sendable, Hashable {
         case .approvalResolved(let resolution): resolution.json
         case .waitingAccount(let wait): wait.json
         case .accountMigrated(let account): ["from": .string(account.text)]
+        case .parked(let questions): ["approvals": .array(questions.map { .string($0.text) })]
+        case .call(let approval, let call, let state):
+            ["approval": .string(approval.text), "call": .string(call), "state": .string(state.rawValue)]
         case .retried(let code, let message): ["code": .string(code.rawValue), "message": .string(message)]
         case .ended(let outcome): outcome.json
         }

@@ -26,6 +26,9 @@ package enum FaultPoint: Sendable {
     case requeueBefore, requeueCommitted
     case giveUpBefore, giveUpCommitted
 
+    // Waiting for people.
+    case parkBefore, parkCommitted, decisionCommitted
+
     // Ending somebody else's: turns past their deadline, and what a dead replica has left.
     case sweepCommitted
     case takeOverBefore, takeOverCommitted
@@ -44,7 +47,7 @@ package enum FaultPoint: Sendable {
         switch self {
         case .acceptCommitted, .claimCommitted, .termCommitted, .appendCommitted, .settleCommitted, .failCommitted,
             .requeueCommitted, .giveUpCommitted, .sweepCommitted, .takeOverCommitted, .takeOverFreed,
-            .releaseCommitted:
+            .releaseCommitted, .parkCommitted, .decisionCommitted:
             true
         default:
             false

@@ -31,6 +31,8 @@ final class ApprovalDesk: Sendable {
         _ question: ApprovalQuestion,
         turn: TurnID,
         org: OrganizationID,
+        agent: AgentID,
+        policy: PermissionPolicy,
         fence: Fence,
         progressSeconds: Int,
         changed: () -> Void,
@@ -40,20 +42,23 @@ final class ApprovalDesk: Sendable {
         let bell = WakeUp(reactor: self.reactor)
         self.waiting.withLock { $0[question.id] = bell }
         defer { self.waiting.withLock { _ = $0.removeValue(forKey: question.id) } }
-        let first = await self.persistently { () -> Fenced<ApprovalStanding> in
+        let first = await self.persistently { () -> Fenced<ApprovalStanding?> in
             try await self.store.askApproval(
                 question,
                 turn: turn,
                 org: org,
+                agent: agent,
+                policy: policy,
                 fence: fence,
                 progressSeconds: progressSeconds
             )
         }
         guard let first else { return .cancelled }
-        guard let standing = first.value else {
+        guard case .done(let asked) = first else {
             fenced()
             return .cancelled
         }
+        guard let standing = asked else { return policy.answer(question.options.map(PermissionOption.init)) }
         changed()
         let end = await self.wait(for: standing, bell)
         self.metrics.count(
@@ -73,6 +78,11 @@ final class ApprovalDesk: Sendable {
         case .expired: ApprovalWish.deny.choice(of: question.options).map { .select($0) } ?? .cancelled
         case .withdrawn, .pending, nil: .cancelled
         }
+    }
+
+    /// Whether a standing rule may have a say about this agent's questions; true, too, when the task is cancelled.
+    func hasRules(org: OrganizationID, agent: AgentID) async -> Bool {
+        await self.persistently { try await self.store.hasRules(org: org, agent: agent) } ?? true
     }
 
     /// Somebody decided this question, or may have.
@@ -123,13 +133,17 @@ final class ApprovalDesk: Sendable {
 }
 
 extension ConversationSession {
-    /// The answer to a worker's question within `turn`, by the agent's policy.
+    /// The answer to a worker's question within `turn`, by the organization's rules and the agent's policy.
     func answer(_ question: PermissionQuestion, in turn: ArmedTurn, after relay: EventRelay) async -> PermissionAnswer {
         let options = question.options.map { ApprovalOption(id: $0.id, name: $0.name, kind: $0.kind) }
         // Without an organization there is nobody who could be asked.
-        guard self.agent.permissions == .ask, let org = self.claim.org, let id = try? NewID.make(ApprovalID.self) else {
-            return self.agent.permissions.answer(question.options)
+        guard let org = self.claim.org else { return self.agent.permissions.answer(question.options) }
+        if self.agent.permissions != .ask {
+            let mayBeRuled = await self.tools.approvals.hasRules(org: org, agent: self.claim.agent)
+            guard mayBeRuled else { return self.agent.permissions.answer(question.options) }
         }
+        // Fails closed: what cannot be asked is denied.
+        guard let id = try? NewID.make(ApprovalID.self) else { return PermissionPolicy.deny.answer(question.options) }
         let (feed, number) = (self.tools.feed, self.number)
         await relay.settleDown()
         return await self.tools.approvals.answer(
@@ -142,6 +156,8 @@ extension ConversationSession {
             ),
             turn: turn.id,
             org: org,
+            agent: self.claim.agent,
+            policy: self.agent.permissions,
             fence: self.fence,
             progressSeconds: self.agent.limits.progressSeconds,
             changed: { feed.changed(number) },

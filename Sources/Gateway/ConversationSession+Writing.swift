@@ -278,7 +278,7 @@ extension ConversationSession {
     }
 
     /// How a repeated write ended.
-    private enum Write<Value: Sendable>: Sendable {
+    enum Write<Value: Sendable>: Sendable {
         case done(Value)
         case fenced
         case refused(String)
@@ -286,7 +286,7 @@ extension ConversationSession {
 
     /// Repeats a fenced write until PostgreSQL has answered it or the session has been fenced off. `write` gives nil
     /// for "fenced". `resolve` finds out what became of a try whose answer was lost, when a later one is refused.
-    private func persistently<Value: Sendable>(
+    func persistently<Value: Sendable>(
         _ what: String,
         evenAborted: Bool = false,
         _ write: () async throws -> Value?,

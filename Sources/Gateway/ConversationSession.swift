@@ -141,6 +141,9 @@ final class ConversationSession: Sendable {
             let events = relay.close()
             return .end(await self.abandon(turn, abortion, result.outcome, events: events, head: shape.head))
         }
+        if let parking = result.parking {
+            return .end(await self.park(turn, parking, result, events: relay.close(), head: shape.head))
+        }
         let recycling = result.workerIsUsable ? self.prove(worker) : nil
         let isLast = self.key == nil || turn.run == nil || !result.workerIsUsable || recycling != nil
         if case .failed(.workerExited, let message, _) = result.outcome, turn.attempt <= self.agent.retries {
@@ -189,14 +192,26 @@ final class ConversationSession: Sendable {
             return TurnResult(outcome: .cancelled(partial: ""), snapshot: nil, workerIsUsable: true)
         }
         let wantsBase = shape.wantsBase(maximumDeltas: self.agent.limits.snapshotDeltas)
-        return await withTaskGroup(of: Void.self) { group in
+        var resumption: Resumption?
+        if turn.isResumed {
+            switch await self.resumption(of: turn) {
+            case .success(let found): resumption = found
+            case .failure(let failure):
+                let outcome = Outcome.failed(.snapshotFailed, message: failure.message, partial: "")
+                return TurnResult(outcome: outcome, snapshot: nil, workerIsUsable: true)
+            }
+        }
+        let begun = Locked<Set<String>>([])
+        return await withTaskGroup(of: Void.self) { [resumption] group in
             group.addTask {
                 await relay.run(lastActivity: { worker.lastActivity }, onFenced: { self.fenceOff() })
             }
             let result = await worker.perform(
                 turn,
                 wantsBase: wantsBase,
+                resumption: resumption,
                 ask: { question in await self.answer(question, in: turn, after: relay) },
+                note: { note in await self.note(note, in: turn, after: relay, begun: begun) },
                 emit: { event in relay.take(event) }
             )
             relay.finish()

@@ -22,6 +22,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case alreadyDecided(String)
     /// Nobody waits for a decision any more: the question expired or was withdrawn.
     case approvalOver(ApprovalState)
+    /// What was asked for needs more than the caller may.
+    case lacksScope(Scope)
     /// A member of the request is wrong: its path and a sentence.
     case invalid(member: String, problem: String)
     /// The agent does not exist.

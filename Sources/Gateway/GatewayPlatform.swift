@@ -75,6 +75,7 @@ extension Gateway {
             registry: tools.registry,
             hints: hints,
             feed: tools.feed,
+            wakeDispatcher: tools.wakeDispatcher,
             configuration: configuration,
             log: tools.log,
             metrics: tools.metrics

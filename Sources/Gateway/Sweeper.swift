@@ -10,6 +10,7 @@ final class Sweeper: Service {
     private let registry: ConversationRegistry
     private let hints: HintSender
     private let feed: EventFeed
+    private let wakeDispatcher: WakeUp
     private let configuration: GatewayConfiguration
     private let log: Logger
     private let metrics: Metrics
@@ -19,6 +20,7 @@ final class Sweeper: Service {
         registry: ConversationRegistry,
         hints: HintSender,
         feed: EventFeed,
+        wakeDispatcher: WakeUp,
         configuration: GatewayConfiguration,
         log: Logger,
         metrics: Metrics
@@ -27,6 +29,7 @@ final class Sweeper: Service {
         self.registry = registry
         self.hints = hints
         self.feed = feed
+        self.wakeDispatcher = wakeDispatcher
         self.configuration = configuration
         self.log = log
         self.metrics = metrics
@@ -38,6 +41,9 @@ final class Sweeper: Service {
                 self.announce(
                     try await self.store.sweepOverdue(grace: self.configuration.limits.sweepGrace, limit: 500)
                 )
+                let parked = try await self.store.sweepParked(limit: 500)
+                for number in parked { self.feed.changed(number) }
+                if !parked.isEmpty { self.wakeDispatcher.signal() }
             } catch {
                 self.log.warning("sweeping failed", ["error": .error(error)])
             }

@@ -40,6 +40,11 @@ final class TurnIntake: Sendable {
     /// Whether this replica is leaving. It still accepts turns: they are durable, and another replica serves them.
     var isDraining: Bool { self.draining.withLock { $0 } }
 
+    /// A conversation has become ready otherwise than by a submission.
+    func lookForWork() {
+        self.wakeDispatcher.signal()
+    }
+
     /// From now on `isDraining`; again is harmless.
     func drain() {
         self.draining.withLock { $0 = true }

@@ -22,6 +22,7 @@ extension Store {
                 SELECT id, epoch FROM turnpike.conversations
                 WHERE id = \(fence.conversation.value)::bigint AND owner_nonce = \(fence.nonce.text)::uuid
                     AND epoch = coalesce(\(epoch)::bigint, epoch) AND running IS NULL AND queued > 0
+                    AND parked IS NULL
                 FOR UPDATE
             ), next AS (
                 SELECT t.turn FROM turnpike.turns t JOIN held ON t.conversation_id = held.id
@@ -51,7 +52,8 @@ extension Store {
                 FROM moved, started
             )
             SELECT turn, seq, run, attempt, input, deadline_seconds, cancel_requested_at IS NOT NULL AS cancel_requested,
-                moved.last_event, \(unescaped: SQLTime.text("now()")) AS at
+                moved.last_event, \(unescaped: SQLTime.text("now()")) AS at,
+                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = started.turn) AS resumed
             FROM started, moved
             """
     }
@@ -73,7 +75,8 @@ extension Store {
         try await self.pool.query(
             """
             SELECT t.turn, t.seq, t.run, t.attempt, t.input, t.deadline_seconds,
-                t.cancel_requested_at IS NOT NULL AS cancel_requested
+                t.cancel_requested_at IS NOT NULL AS cancel_requested,
+                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = t.turn) AS resumed
             FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
             WHERE c.id = \(fence.conversation.value)::bigint AND c.epoch = \(fence.epoch)::bigint
                 AND c.owner_nonce = \(fence.nonce.text)::uuid
@@ -89,7 +92,8 @@ extension Store {
             attempt: try row.get("attempt"),
             input: try Self.input(row.get("input")),
             deadlineSeconds: try row.get("deadline_seconds"),
-            cancelRequested: try row.get("cancel_requested")
+            cancelRequested: try row.get("cancel_requested"),
+            isResumed: try row.get("resumed")
         )
     }
 

@@ -18,6 +18,7 @@ extension Store {
             WITH claimable AS (
                 SELECT c.id FROM turnpike.conversations c
                 WHERE c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
+                    AND c.parked IS NULL
                     AND NOT EXISTS (
                         SELECT FROM turnpike.agents n
                         WHERE n.org = coalesce(c.org, 'default') AND n.agent = c.agent
@@ -88,7 +89,7 @@ extension Store {
     package func abandonClaim(_ number: ConversationNumber) async throws {
         _ = try await self.pool.query(
             """
-            UPDATE turnpike.conversations SET ready_at = CASE WHEN queued > 0 THEN now() END
+            UPDATE turnpike.conversations SET ready_at = CASE WHEN queued > 0 AND parked IS NULL THEN now() END
             WHERE id = \(number.value)::bigint AND owner_nonce IS NULL
             """
         )
@@ -137,7 +138,7 @@ extension Store {
                 SELECT turn, org, \(code.rawValue)::text, \(message)::text, attempt FROM ended
             ), moved AS (
                 UPDATE turnpike.conversations c
-                SET queued = c.queued - 1, last_event = c.last_event + 1,
+                SET queued = c.queued - 1, last_event = c.last_event + 1, parked = nullif(c.parked, ended.turn),
                     ready_at = CASE WHEN c.owner_nonce IS NULL AND c.queued > 1 THEN now() END
                 FROM ended, held WHERE c.id = held.id
                 RETURNING c.id, c.last_event

@@ -150,7 +150,8 @@ extension Store {
             """
             WITH released AS (
                 UPDATE turnpike.conversations
-                SET owner_nonce = NULL, owner_replica = NULL, ready_at = CASE WHEN queued > 0 THEN now() END
+                SET owner_nonce = NULL, owner_replica = NULL,
+                    ready_at = CASE WHEN queued > 0 AND parked IS NULL THEN now() END
                 WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
                     AND owner_nonce = \(fence.nonce.text)::uuid AND running IS NULL
                 RETURNING id

@@ -171,6 +171,8 @@ extension TenantStore {
                 DELETE FROM turnpike.openai_turns n USING open WHERE n.turn = open.turn
             ), erased_events AS (
                 DELETE FROM turnpike.events e USING held WHERE e.conversation_id = held.id
+            ), erased_parks AS (
+                DELETE FROM turnpike.parks p USING held WHERE p.conversation_id = held.id
             ), erased_approvals AS (
                 DELETE FROM turnpike.approvals a USING held WHERE a.conversation_id = held.id
             ), erased_snapshots AS (
@@ -178,7 +180,7 @@ extension TenantStore {
             ), moved AS (
                 UPDATE turnpike.conversations c
                 SET deleted_at = now(), epoch = c.epoch + 1, owner_nonce = NULL, owner_replica = NULL,
-                    running = NULL, queued = 0, ready_at = NULL
+                    running = NULL, parked = NULL, queued = 0, ready_at = NULL
                 FROM held WHERE c.id = held.id
             )
             SELECT id, owner_replica FROM held

@@ -19,7 +19,8 @@ package struct TenantStore: Sendable {
 extension TenantStore {
     private static func turns() -> String {
         """
-        SELECT t.turn, t.conversation_id, t.seq, t.input, t.state, t.attempt, t.deferred_for, c.agent, c.conversation,
+        SELECT t.turn, t.conversation_id, t.seq, t.input, t.attempt,
+            CASE WHEN c.parked = t.turn THEN 'parked' ELSE t.state END AS state, t.deferred_for, c.agent, c.conversation,
             CASE t.state WHEN 'queued' THEN
                 (SELECT count(*) FROM turnpike.turns b WHERE b.conversation_id = t.conversation_id
                     AND b.seq < t.seq AND b.state IN ('queued', 'running')) ELSE 0 END AS ahead,
@@ -116,8 +117,9 @@ extension TenantStore {
         throw PostgresError(.timedOut, "the turn kept changing hands")
     }
 
-    private func cancelStatement(_ id: TurnID) throws -> Query {
-        let event = try StoredJSON.text(Outcome.cancelled(partial: "").json)
+    private func cancelStatement(_ id: TurnID) -> Query {
+        // Of a parked turn what was said so far is kept; what was only queued has said nothing.
+        let said = "coalesce((SELECT p.said FROM turnpike.parks p WHERE p.turn = cancelled.turn), '')"
         return """
             WITH target AS (
                 SELECT t.turn, t.conversation_id, t.state FROM turnpike.turns t
@@ -134,16 +136,17 @@ extension TenantStore {
                 FROM held WHERE t.turn = \(id.text)::uuid AND t.conversation_id = held.id AND t.state = 'running'
                 RETURNING t.turn
             ), outcome AS (
-                INSERT INTO turnpike.outcomes (turn, state, reply) SELECT turn, 'cancelled', '' FROM cancelled
+                INSERT INTO turnpike.outcomes (turn, state, reply) SELECT turn, 'cancelled', \(unescaped: said) FROM cancelled
             ), moved AS (
                 UPDATE turnpike.conversations c
-                SET queued = c.queued - 1, last_event = c.last_event + 1,
+                SET queued = c.queued - 1, last_event = c.last_event + 1, parked = nullif(c.parked, cancelled.turn),
                     ready_at = CASE WHEN c.owner_nonce IS NULL AND c.queued > 1 THEN coalesce(c.ready_at, now()) END
                 FROM cancelled, held WHERE c.id = held.id
                 RETURNING c.id, c.last_event
             ), logged AS (
                 INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
-                SELECT moved.id, moved.last_event, cancelled.turn, 'turn.cancelled', \(event)::json
+                SELECT moved.id, moved.last_event, cancelled.turn, 'turn.cancelled',
+                    json_build_object('partial', \(unescaped: said))
                 FROM moved, cancelled
             )
             SELECT held.id, held.owner_replica, EXISTS (SELECT FROM cancelled) AS cancelled,

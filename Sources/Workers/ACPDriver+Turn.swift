@@ -71,6 +71,7 @@ extension ACPDriver {
 
     /// A request of the agent. Every one is answered: an agent that waits for an answer waits for ever.
     mutating func requested(_ method: String, _ id: RequestID, _ params: JSONValue, bytes: Int) -> [DriverAction] {
+        if Self.noteMethods.contains(method) { return self.noted(method, id, params, bytes: bytes) }
         guard method == "session/request_permission" else {
             return [.odd(.unknownRequest), self.refuse(id, -32601, "method not found: \(method.prefix(200))")]
         }
@@ -103,6 +104,9 @@ extension ACPDriver {
         }
         // What a refused prompt said is in no later one, the seed included.
         if stopReason != "refusal" { self.seed = nil }
+        if let parked = result["_meta"]?["turnpike"]?["parked"], parked != .null {
+            return self.parked(parked, stopReason: stopReason)
+        }
         let usage = result["usage"].flatMap { $0 == .null ? nil : self.meter.turn($0) }
         let offered = result["_meta"]?["turnpike"]?["snapshot"].flatMap { $0 == .null ? nil : $0 }
         guard wants != nil else {
@@ -129,8 +133,10 @@ extension ACPDriver {
         return .update(SnapshotUpdate(kind: kind, body: body))
     }
 
-    /// Bytes of a line that are a snapshot, which has a limit of its own.
+    /// Bytes of a line that are a state, which has a limit of its own.
     static func snapshotSize(_ members: [String: JSONValue]) -> Int {
-        members["result"]?["_meta"]?["turnpike"]?["snapshot"]?["body"]?.text?.utf8.count ?? 0
+        let ours = members["result"]?["_meta"]?["turnpike"]
+        return (ours?["snapshot"]?["body"]?.text?.utf8.count ?? 0)
+            + (ours?["parked"]?["continuation"]?.text?.utf8.count ?? 0)
     }
 }

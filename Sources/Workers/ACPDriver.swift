@@ -72,6 +72,8 @@ struct ACPDriver: WorkerDriver {
     var meter: UsageMeter
     /// By the id under which the gateway knows the question.
     var waiting: [String: Waiting] = [:]
+    /// Notes about calls that wait for their answer, by the id as JSON text.
+    var notes: [String: RequestID] = [:]
     /// The turn's tools by their id, since an update names only what changed.
     var tools: [String: Tool] = [:]
 
@@ -107,7 +109,7 @@ struct ACPDriver: WorkerDriver {
     }
 
     /// Turnpike's additions to the protocol that this side knows.
-    private static let extensions: JSONValue = ["version": 1, "blob": true, "turn": true]
+    private static let extensions: JSONValue = ["version": 1, "blob": true, "turn": true, "park": true]
 
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction] {
         guard case .idle = self.phase, let session = self.openSession else {
@@ -122,11 +124,18 @@ struct ACPDriver: WorkerDriver {
             "attempt": .integer(Int64(prompt.turn.attempt)), "message_id": .string(prompt.turn.id.text),
         ]
         if let wants { context["wants"] = .string(wants.rawValue) }
+        if let resumption = prompt.resumption {
+            guard self.abilities.parksTurns else {
+                return [.declined(.protocolError, "the turn was parked, but this worker cannot go on with one")]
+            }
+            context["resume"] = Self.json(resumption)
+        }
         let (id, action) = self.request(
             "session/prompt",
             ["sessionId": .string(session), "prompt": .array(parts), "_meta": ["turnpike": .object(context)]]
         )
         self.tools = [:]
+        self.notes = [:]
         self.meter.begin()
         self.phase = .prompting(id, OpenPrompt(wants: wants))
         defer { self.contextReport = nil }

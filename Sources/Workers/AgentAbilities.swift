@@ -8,6 +8,8 @@ struct AgentAbilities: Sendable, Hashable {
     let resumesSessions: Bool
     /// It gives its state away and takes it back.
     let handsOverSnapshots: Bool
+    /// It can leave a turn that waits for people and go on with it elsewhere.
+    let parksTurns: Bool
     /// Transports of tool servers.
     let transports: Set<MCPServer.Transport>
     /// Types of content parts.
@@ -28,6 +30,7 @@ struct AgentAbilities: Sendable, Hashable {
         self.loadsSessions = report.loadsSessions
         self.resumesSessions = report.resumesSessions
         self.handsOverSnapshots = report.handsOverSnapshots
+        self.parksTurns = [result, result["agentCapabilities"]].contains { $0?["_meta"]?["turnpike"]?["park"] == true }
         self.transports = Set(report.mcpTransports.compactMap(MCPServer.Transport.init(rawValue:)))
         let prompt = result["agentCapabilities"]?["promptCapabilities"]
         let more = [("image", "image"), ("audio", "audio"), ("embeddedContext", "resource")]

@@ -27,6 +27,8 @@ struct CommandDriver: WorkerDriver {
 
     mutating func answered(_ question: String, _ answer: PermissionAnswer) -> [DriverAction] { [] }
 
+    mutating func noted(_ note: String, _ verdict: CallVerdict) -> [DriverAction] { [] }
+
     mutating func cancel() -> [DriverAction] { [.interrupt] }
 
     mutating func ended(_ status: WorkerStatus) -> [DriverAction]? {

@@ -32,6 +32,13 @@ package struct PermissionOption: Sendable, Hashable {
     }
 }
 
+extension PermissionOption {
+    /// The same, as it was stored.
+    package init(_ option: ApprovalOption) {
+        self.init(id: option.id, name: option.name, kind: option.kind)
+    }
+}
+
 /// How a question is answered.
 package enum PermissionAnswer: Sendable, Hashable {
     /// The option with this id; an id that was not offered counts as cancelled.

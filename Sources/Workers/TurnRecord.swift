@@ -8,6 +8,8 @@ struct TurnRecord: Sendable {
         let snapshot: SnapshotUpdate?
         /// The worker's state is what the conversation's state says, so it may take the next turn.
         let isSure: Bool
+        /// The turn is not over but waits for people.
+        var parking: Parking?
     }
 
     private let outputBytes: Int
@@ -24,7 +26,9 @@ struct TurnRecord: Sendable {
     var isArchived = false
 
     /// `keepsSnapshots`: the worker's state is only what a snapshot says, so a turn that leaves none spoils it.
-    init(outputBytes: Int, keepsSnapshots: Bool) {
+    /// `said` is the reply so far of a turn that was parked.
+    init(outputBytes: Int, keepsSnapshots: Bool, said: String = "") {
+        self.text = said
         self.outputBytes = outputBytes
         self.keepsSnapshots = keepsSnapshots
     }
@@ -39,8 +43,8 @@ struct TurnRecord: Sendable {
             return self.count(text.utf8.count)
         case .usage(let usage):
             self.usage = usage
-        case .queued, .started, .context, .tool, .plan, .approvalRequested, .approvalResolved, .waitingAccount,
-            .accountMigrated, .retried, .ended:
+        case .queued, .started, .context, .tool, .plan, .approvalRequested, .approvalResolved, .parked, .call,
+            .waitingAccount, .accountMigrated, .retried, .ended:
             break
         }
         return true
@@ -55,12 +59,18 @@ struct TurnRecord: Sendable {
 
     /// Whether the workspace as it is now becomes the conversation's state.
     func isToBeArchived(_ stop: DriverStop) -> Bool {
-        self.isArchived && !self.isCancelled && stop.stopReason != "refusal"
+        self.isArchived && !self.isCancelled && stop.parking == nil && stop.stopReason != "refusal"
     }
 
     /// The ending when the worker says that it is done.
     func ending(_ stop: DriverStop) -> Ending {
         if self.isCancelled { return self.cancelled(isSure: true) }
+        if var parking = stop.parking {
+            parking.said = self.text
+            var ending = self.failure(.protocolError, "the turn could not be parked", isSure: true)
+            ending.parking = parking
+            return ending
+        }
         guard stop.stopReason != "refusal" else {
             let message = self.text.isEmpty ? FailureCode.refused.meaning : self.text
             return self.failure(.refused, message, isSure: true)

@@ -17,6 +17,7 @@ extension Worker {
     enum TurnSignal: Sendable {
         case event(TurnEvent)
         case question(PermissionQuestion)
+        case note(String, CallNote)
         /// The grace begins.
         case cancelled
         /// The process is to be ended by signal.
@@ -92,6 +93,7 @@ extension Worker {
                 case .ask(let question):
                     self.questions.insert(question.id)
                     self.signal(.question(question), &effects)
+                case .note(let name, let note): self.signal(.note(name, note), &effects)
                 case .idle(let stop):
                     guard let turn = self.turn, self.answer == nil else { continue }
                     guard turn.isToBeArchived(stop) else {

@@ -4,16 +4,25 @@ import Subprocess
 
 // One turn of a worker, from the prompt to the outcome.
 
+/// Who listens to a worker while it performs.
+private struct TurnListener: Sendable {
+    let ask: @Sendable (PermissionQuestion) async -> PermissionAnswer
+    let note: @Sendable (CallNote) async -> CallVerdict
+    let emit: @Sendable (TurnEvent) -> Void
+}
+
 extension Worker {
     /// Performs `turn` and returns how it ended; every way in which it can end is an outcome.
     ///
     /// `ask` answers the worker's questions; when the turn ends while it waits, its task is cancelled and it has to
-    /// return. `emit` gets the turn's events in order, on the caller's actor, none after this returns. Cancelling the
+    /// return. `note` answers what a worker that goes on with a parked turn says about its calls. `emit` gets the turn's events in order, on the caller's actor, none after this returns. Cancelling the
     /// calling task kills the worker; `cancel` is the polite way. One turn at a time: a second one fails.
     package func perform(
         _ turn: ArmedTurn,
         wantsBase: Bool,
+        resumption: Resumption? = nil,
         ask: @escaping @Sendable (PermissionQuestion) async -> PermissionAnswer,
+        note: @escaping @Sendable (CallNote) async -> CallVerdict = { _ in .fenced },
         emit: @escaping @Sendable (TurnEvent) -> Void
     ) async -> TurnResult {
         if turn.cancelRequested {
@@ -22,33 +31,43 @@ extension Worker {
         let limits = self.order.configuration.limits
         let seconds = turn.deadlineSeconds ?? limits.turnSeconds
         let deadline = ContinuousClock.now + .seconds(seconds)
-        guard self.begin(turn, wantsBase: wantsBase) else {
+        guard self.begin(turn, wantsBase: wantsBase, resumption) else {
             let outcome = Outcome.failed(.workerExited, message: "the worker takes no turn", partial: "")
             return TurnResult(outcome: outcome, snapshot: nil, workerIsUsable: false)
         }
         if self.hasProcessPerTurn { await self.spawn(for: turn) }
         let ending = await withTaskCancellationHandler {
-            await self.follow(turn, wantsBase: wantsBase, until: deadline, seconds: seconds, ask: ask, emit: emit)
+            let listener = TurnListener(ask: ask, note: note, emit: emit)
+            return await self.follow(turn, wantsBase: wantsBase, until: deadline, seconds: seconds, listener)
         } onCancel: {
             self.abandon()
         }
         if self.hasProcessPerTurn { await self.state.withLock { $0.attendant }?.value }
         await self.keepSession()
-        return TurnResult(outcome: ending.outcome, snapshot: ending.snapshot, workerIsUsable: self.isUsable)
+        return TurnResult(
+            outcome: ending.outcome,
+            snapshot: ending.snapshot,
+            workerIsUsable: self.isUsable,
+            parking: ending.parking
+        )
     }
 
-    private func begin(_ turn: ArmedTurn, wantsBase: Bool) -> Bool {
+    private func begin(_ turn: ArmedTurn, wantsBase: Bool, _ resumption: Resumption?) -> Bool {
         let outputBytes = self.order.configuration.limits.outputBytes
         let effects = self.state.withLock { state -> Effects? in
             guard state.lifecycle.takesTurns, let binding = state.binding else { return nil }
             let isKept = binding.mayWriteSnapshots && turn.run != nil
             let wants: Snapshot.Kind? = isKept && self.directory == nil ? (wantsBase ? .base : .delta) : nil
-            let prompt = DriverPrompt(turn: turn, epoch: binding.epoch, wants: wants)
+            let prompt = DriverPrompt(turn: turn, epoch: binding.epoch, wants: wants, resumption: resumption)
             var effects = Effects()
             state.apply(.turnGiven, &effects)
             let isArchived = binding.mayWriteSnapshots && self.directory != nil
             let keepsSnapshots = binding.mayWriteSnapshots && state.driver.handsOverSnapshots || isArchived
-            state.turn = TurnRecord(outputBytes: outputBytes, keepsSnapshots: keepsSnapshots)
+            state.turn = TurnRecord(
+                outputBytes: outputBytes,
+                keepsSnapshots: keepsSnapshots,
+                said: resumption?.said ?? ""
+            )
             state.turn?.isArchived = isKept && isArchived
             state.tree?.isCurrent = false
             state.signals = []
@@ -67,8 +86,7 @@ extension Worker {
         wantsBase: Bool,
         until deadline: ContinuousClock.Instant,
         seconds: Int,
-        ask: @escaping @Sendable (PermissionQuestion) async -> PermissionAnswer,
-        emit: @escaping @Sendable (TurnEvent) -> Void
+        _ listener: TurnListener
     ) async -> TurnRecord.Ending {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.watch(until: deadline, seconds: seconds) }
@@ -76,9 +94,11 @@ extension Worker {
                 await self.turnWake.wait()
                 for signal in self.takeSignals() {
                     switch signal {
-                    case .event(let event): emit(event)
+                    case .event(let event): listener.emit(event)
                     case .question(let question):
-                        group.addTask { self.answer(question.id, await ask(question)) }
+                        group.addTask { self.answer(question.id, await listener.ask(question)) }
+                    case .note(let name, let note):
+                        group.addTask { self.noted(name, await listener.note(note)) }
                     case .cancelled: group.addTask { await self.waitOutGrace() }
                     case .interrupt: group.addTask { await self.interrupt() }
                     case .answered: group.addTask { await self.archive(after: turn, wantsBase: wantsBase) }
@@ -103,6 +123,14 @@ extension Worker {
             guard state.questions.remove(question) != nil else { return }
             state.lastActivity = .now
             state.carry(state.driver.answered(question, answer), &effects)
+        }
+    }
+
+    private func noted(_ name: String, _ verdict: CallVerdict) {
+        self.advance { state, effects in
+            guard state.turn != nil else { return }
+            state.lastActivity = .now
+            state.carry(state.driver.noted(name, verdict), &effects)
         }
     }
 

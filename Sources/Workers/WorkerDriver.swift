@@ -37,6 +37,9 @@ protocol WorkerDriver: Sendable {
     /// A question that was asked has its answer. An answer to a question that no longer waits is ignored.
     mutating func answered(_ question: String, _ answer: PermissionAnswer) -> [DriverAction]
 
+    /// A note about a call has its answer.
+    mutating func noted(_ note: String, _ verdict: CallVerdict) -> [DriverAction]
+
     /// The turn that runs is no longer wanted.
     mutating func cancel() -> [DriverAction]
 
@@ -64,6 +67,8 @@ struct DriverPrompt: Sendable {
     let epoch: Int64
     /// The snapshot that is wanted with the reply; nil when the turn may write none.
     let wants: Snapshot.Kind?
+    /// What a parked turn goes on with.
+    var resumption: Resumption?
 }
 
 /// What the owner of a driver has to do, in the order given.
@@ -84,6 +89,8 @@ enum DriverAction: Sendable {
     case counted(Int)
     /// A question that waits for `answered`.
     case ask(PermissionQuestion)
+    /// A note about a call that waits for `noted` under this name.
+    case note(String, CallNote)
     /// The turn is over.
     case idle(DriverStop)
     /// The turn is over and the worker has not heard of it.
@@ -117,6 +124,8 @@ struct DriverStop: Sendable {
     let stopReason: String
     let usage: JSONValue?
     var snapshot: OfferedSnapshot
+    /// The turn is not over: it waits for people, and the worker is of no more use to it.
+    var parking: Parking?
 }
 
 /// What a worker gave, or should have given, along with its reply.

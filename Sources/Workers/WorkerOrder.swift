@@ -144,8 +144,11 @@ package struct TurnResult: Sendable {
     /// Whether the worker takes another turn. A worker whose state may no longer be what the last snapshot says is
     /// not usable, even if it is alive.
     package let workerIsUsable: Bool
+    /// Present when the turn waits for people; `outcome` is then what becomes of it if it cannot be parked.
+    package let parking: Parking?
 
-    package init(outcome: Outcome, snapshot: SnapshotUpdate?, workerIsUsable: Bool) {
+    package init(outcome: Outcome, snapshot: SnapshotUpdate?, workerIsUsable: Bool, parking: Parking? = nil) {
+        self.parking = parking
         self.outcome = outcome
         self.snapshot = snapshot
         self.workerIsUsable = workerIsUsable

@@ -100,9 +100,10 @@ import TestKit
             }
         }
 
-        /// Only a turn that waits for minutes, or whose holder forgets it, leads there.
+        /// Only a turn that waits for minutes or for people, or whose holder forgets it, leads there.
         fileprivate var isOutOfReach: Bool {
-            [.giveUpBefore, .giveUpCommitted, .sweepCommitted].contains(self)
+            [.giveUpBefore, .giveUpCommitted, .sweepCommitted, .parkBefore, .parkCommitted, .decisionCommitted]
+                .contains(self)
         }
 
         fileprivate var isOfRetry: Bool { [.requeueBefore, .requeueCommitted].contains(self) }

@@ -112,6 +112,22 @@ CREATE TABLE turnpike.agents (
     account_label text GENERATED ALWAYS AS ((configuration #>> '{account,label}'::text[])) STORED,
     CONSTRAINT agents_version_check CHECK ((version > 0))
 );
+CREATE TABLE turnpike.approval_rules (
+    rule uuid NOT NULL,
+    org turnpike.identifier NOT NULL,
+    agent turnpike.identifier,
+    tool text NOT NULL,
+    arguments json,
+    arguments_hash bytea,
+    effect text NOT NULL,
+    created_by text,
+    reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT approval_rules_arguments_hash_check CHECK ((octet_length(arguments_hash) = 32)),
+    CONSTRAINT approval_rules_effect_check CHECK ((effect = ANY (ARRAY['allow'::text, 'deny'::text, 'ask'::text]))),
+    CONSTRAINT approval_rules_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 1000))),
+    CONSTRAINT approval_rules_tool_check CHECK (((length(tool) >= 1) AND (length(tool) <= 1000)))
+);
 CREATE TABLE turnpike.approvals (
     approval uuid NOT NULL,
     org turnpike.identifier NOT NULL,
@@ -129,6 +145,7 @@ CREATE TABLE turnpike.approvals (
     asked_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     decided_at timestamp with time zone,
+    rule uuid,
     CONSTRAINT approvals_arguments_hash_check CHECK ((octet_length(arguments_hash) = 32)),
     CONSTRAINT approvals_attempt_check CHECK ((attempt > 0)),
     CONSTRAINT approvals_check CHECK ((expires_at > asked_at)),
@@ -140,6 +157,19 @@ CREATE TABLE turnpike.approvals (
     CONSTRAINT approvals_options_check CHECK ((json_typeof(options) = 'array'::text)),
     CONSTRAINT approvals_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 1000))),
     CONSTRAINT approvals_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'decided'::text, 'expired'::text])))
+);
+CREATE TABLE turnpike.calls (
+    turn uuid NOT NULL,
+    call text NOT NULL,
+    approval uuid NOT NULL,
+    idempotent boolean NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    epoch bigint,
+    result json,
+    CONSTRAINT calls_call_check CHECK (((length(call) >= 1) AND (length(call) <= 1000))),
+    CONSTRAINT calls_check CHECK (((state = 'pending'::text) = (epoch IS NULL))),
+    CONSTRAINT calls_check1 CHECK (((result IS NULL) OR (state = 'done'::text))),
+    CONSTRAINT calls_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'started'::text, 'done'::text, 'unknown'::text])))
 );
 CREATE TABLE turnpike.conversations (
     id bigint NOT NULL,
@@ -166,10 +196,12 @@ CREATE TABLE turnpike.conversations (
     absent_ms bigint DEFAULT 0 NOT NULL,
     absent_at timestamp with time zone,
     CONSTRAINT conversations_absent_ms_check CHECK ((absent_ms >= 0)),
+    parked uuid,
     CONSTRAINT conversations_check CHECK (((owner_nonce IS NULL) = (owner_replica IS NULL))),
     CONSTRAINT conversations_check1 CHECK (((running IS NULL) OR (owner_nonce IS NOT NULL))),
     CONSTRAINT conversations_check2 CHECK (((ready_at IS NULL) OR (owner_nonce IS NULL))),
     CONSTRAINT conversations_check3 CHECK ((head <= last_turn)),
+    CONSTRAINT conversations_check4 CHECK (((parked IS NULL) OR (running IS NULL))),
     CONSTRAINT conversations_epoch_check CHECK ((epoch >= 0)),
     CONSTRAINT conversations_head_check CHECK ((head >= 0)),
     CONSTRAINT conversations_origin CHECK (((origin IS NULL) = (origin_seq IS NULL))),
@@ -255,6 +287,14 @@ CREATE TABLE turnpike.outcomes (
     CONSTRAINT outcomes_check CHECK (((state = 'failed'::text) = (code IS NOT NULL))),
     CONSTRAINT outcomes_state_check CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))
 );
+CREATE TABLE turnpike.parks (
+    turn uuid NOT NULL,
+    conversation_id bigint NOT NULL,
+    continuation bytea NOT NULL,
+    said text NOT NULL,
+    parked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY turnpike.parks ALTER COLUMN continuation SET STORAGE EXTERNAL;
 CREATE TABLE turnpike.replicas (
     replica uuid NOT NULL,
     label text NOT NULL,
@@ -350,8 +390,14 @@ ALTER TABLE ONLY turnpike.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (account);
 ALTER TABLE ONLY turnpike.agents
     ADD CONSTRAINT agents_pkey PRIMARY KEY (org, agent);
+ALTER TABLE ONLY turnpike.approval_rules
+    ADD CONSTRAINT approval_rules_pkey PRIMARY KEY (rule);
 ALTER TABLE ONLY turnpike.approvals
     ADD CONSTRAINT approvals_pkey PRIMARY KEY (approval);
+ALTER TABLE ONLY turnpike.calls
+    ADD CONSTRAINT calls_approval_key UNIQUE (approval);
+ALTER TABLE ONLY turnpike.calls
+    ADD CONSTRAINT calls_pkey PRIMARY KEY (turn, call);
 ALTER TABLE ONLY turnpike.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY turnpike.dead_letters
@@ -372,6 +418,8 @@ ALTER TABLE ONLY turnpike.organizations
     ADD CONSTRAINT organizations_pkey PRIMARY KEY (org);
 ALTER TABLE ONLY turnpike.outcomes
     ADD CONSTRAINT outcomes_pkey PRIMARY KEY (turn);
+ALTER TABLE ONLY turnpike.parks
+    ADD CONSTRAINT parks_pkey PRIMARY KEY (turn);
 ALTER TABLE ONLY turnpike.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (replica);
 ALTER TABLE ONLY turnpike.snapshots
@@ -391,6 +439,8 @@ ALTER TABLE ONLY turnpike.turns
 CREATE INDEX account_hosts_replica ON turnpike.account_hosts USING btree (replica);
 CREATE INDEX account_labels_account ON turnpike.account_labels USING btree (account);
 CREATE INDEX agents_warm ON turnpike.agents USING btree (org, agent) WHERE ((configuration -> 'warm'::text) > '0'::jsonb);
+CREATE UNIQUE INDEX approval_rules_exact ON turnpike.approval_rules USING btree (org, agent, arguments_hash) WHERE (arguments_hash IS NOT NULL);
+CREATE INDEX approval_rules_org ON turnpike.approval_rules USING btree (org, rule);
 CREATE INDEX approvals_conversation ON turnpike.approvals USING btree (conversation_id);
 CREATE INDEX approvals_org ON turnpike.approvals USING btree (org, approval);
 CREATE INDEX approvals_pending ON turnpike.approvals USING btree (org, approval) WHERE (state = 'pending'::text);
@@ -398,6 +448,7 @@ CREATE INDEX approvals_turn ON turnpike.approvals USING btree (turn, asked_at);
 CREATE INDEX conversations_acting ON turnpike.conversations USING btree (acting_account) WHERE ((acting_account IS NOT NULL) AND (owner_nonce IS NOT NULL));
 CREATE UNIQUE INDEX conversations_key ON turnpike.conversations USING btree (org, agent, conversation);
 CREATE INDEX conversations_owned ON turnpike.conversations USING btree (owner_replica) WHERE (owner_replica IS NOT NULL);
+CREATE INDEX conversations_parked ON turnpike.conversations USING btree (id) WHERE (parked IS NOT NULL);
 CREATE INDEX conversations_ready ON turnpike.conversations USING btree (ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX dead_letters_recent ON turnpike.dead_letters USING btree (org, died_at);
 CREATE INDEX deployments_conversation ON turnpike.deployments USING btree (conversation_id, started_at);
@@ -422,6 +473,10 @@ ALTER TABLE ONLY turnpike.approvals
     ADD CONSTRAINT approvals_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.approvals
     ADD CONSTRAINT approvals_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.calls
+    ADD CONSTRAINT calls_approval_fkey FOREIGN KEY (approval) REFERENCES turnpike.approvals(approval) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.calls
+    ADD CONSTRAINT calls_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.dead_letters
     ADD CONSTRAINT dead_letters_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.deployments
@@ -434,6 +489,10 @@ ALTER TABLE ONLY turnpike.openai_turns
     ADD CONSTRAINT openai_turns_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.outcomes
     ADD CONSTRAINT outcomes_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.parks
+    ADD CONSTRAINT parks_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.parks
+    ADD CONSTRAINT parks_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.snapshots
     ADD CONSTRAINT snapshots_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.tokens

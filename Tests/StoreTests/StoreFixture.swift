@@ -104,6 +104,24 @@ struct StoreFixture {
         )
     }
 
+    /// Asks as an agent whose policy is to ask; nil when fenced, or when nobody is to be asked.
+    func ask(
+        _ question: ApprovalQuestion,
+        _ turn: ArmedTurn,
+        _ fence: Fence,
+        policy: PermissionPolicy = .ask
+    ) async throws -> ApprovalStanding? {
+        try await self.store.askApproval(
+            question,
+            turn: turn.id,
+            org: self.org,
+            agent: self.agent,
+            policy: policy,
+            fence: fence,
+            progressSeconds: 300
+        ).value ?? nil
+    }
+
     /// A single number out of a query.
     func count(_ query: Query) async throws -> Int {
         try await self.pool.query(query).first?.get("count") ?? -1

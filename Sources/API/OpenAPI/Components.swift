@@ -93,6 +93,20 @@ enum Components {
         "Approvals": Schema.object([
             "approvals": Schema.list(Schema.reference("Approval")), "next": Schema.orNull(Schema.uuid),
         ]),
+        "ApprovalRule": Schema.object([
+            "id": Schema.uuid, "agent": Schema.orNull(Schema.name), "tool": Schema.text, "effect": Schema.text,
+        ]),
+        "OneApprovalRule": Schema.object(["rule": Schema.reference("ApprovalRule")]),
+        "ApprovalRules": Schema.object([
+            "rules": Schema.list(Schema.reference("ApprovalRule")), "next": Schema.orNull(Schema.uuid),
+        ]),
+        "ApprovalRuleRequest": Schema.request(
+            [
+                "effect": Schema.choice(ApprovalEffect.allCases.map(\.rawValue)), "tool": Schema.text(1...1_000),
+                "agent": Schema.name, "arguments": Schema.map, "reason": Schema.text(1...1_000),
+            ],
+            required: ["effect", "tool"]
+        ),
         "Decision": Schema.request(
             ["decision": Schema.something, "reason": Schema.text(1...1_000)],
             required: ["decision"]

@@ -110,6 +110,18 @@ extension Operation {
             body: "Decision",
             .json("OneApproval")
         ),
+        "GET /v1/approval-rules": Operation(
+            "List standing rules for questions, the oldest first.",
+            query: ["after": Schema.uuid, "limit": Schema.integer(1...1_000)],
+            .json("ApprovalRules")
+        ),
+        "POST /v1/approval-rules": Operation(
+            "Make a standing rule for questions from now on.",
+            body: "ApprovalRuleRequest",
+            .json("OneApprovalRule"),
+            statuses: [201]
+        ),
+        "DELETE /v1/approval-rules/{rule}": Operation("Remove a standing rule.", .nothing, statuses: [204]),
         "GET /v1/agents": Operation("List agents by name.", .json("Agents")),
         "GET /v1/agents/{agent}": Operation(
             "Show an agent, and the replicas that hold back its workers.",

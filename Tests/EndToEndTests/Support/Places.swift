@@ -19,6 +19,11 @@ enum Places {
         "\(self.repository)/Tests/EndToEndTests/workers/\(name)"
     }
 
+    /// The command of a scripted worker that the suites share.
+    static func double(_ name: String, _ arguments: String...) -> [String] {
+        ["/usr/bin/python3", "-I", "-S", "\(self.repository)/Tests/Doubles/\(name)"] + arguments
+    }
+
     /// The interpreter with the public SDK.
     static func sdkPython() throws -> String {
         try Missing.program("\(self.repository)/.venv/bin/python", remedy: "make .venv/ready")
