@@ -102,8 +102,15 @@ drill-build: toolchain
 
 conformance: ## Drive agents of others through three replicas behind nginx, against a scripted model
 	@deploy/packages.sh bench
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build .venv/ready
 	Tests/Conformance/run
+	Tests/Conformance/run --approvals --agents hermes,code-puppy
+
+approvals: ## A hundred times two decisions at once, and a replica's death between decision and wake
+	@deploy/packages.sh test
+	$(SWIFT) build --build-tests
+	@$(MAKE) --no-print-directory .build/debug/turnpike-launcher
+	TURNPIKE_APPROVAL_ROUNDS=100 $(SWIFT) test --skip-build --filter '^EndToEndTests\.EndToEnd/ApprovalTests'
 
 .PHONY: bench-streams contract
 contract: toolchain .venv/ready ## Hold every route to /openapi.json with schemathesis, at EXAMPLES tries of each
