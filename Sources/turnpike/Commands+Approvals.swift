@@ -50,7 +50,7 @@ extension Commands {
             "agents scope.",
         ],
         examples: [
-            (#"turnpike rule add allow read_file --arguments '{"path":"README.md"}'"#, "this file"),
+            ("turnpike rule add allow read_file --agent helper", "of this agent"),
             ("turnpike rule add ask 'delete*'", "people decide, each time"),
         ]
     )
