@@ -75,7 +75,9 @@ extension ACPDriver {
         // What has not begun when the turn is cancelled never begins.
         guard !isStart || !prompt.isCancelled else { return [self.answer(id, .refused("cancelled"))] }
         self.notes[name] = id
-        let note: CallNote = isStart ? .start(call: call, arguments: params["arguments"]) : .done(call: call, result: params["result"])
+        let note: CallNote =
+            isStart
+            ? .start(call: call, arguments: params["arguments"]) : .done(call: call, result: params["result"])
         return [.counted(bytes), .note(name, note)]
     }
 
