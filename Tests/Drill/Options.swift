@@ -24,8 +24,8 @@ struct Options: Sendable {
     /// Of the figures: conversations at once, and replicas killed for their process trees.
     var crowd = 2_000
     var trials = 200
-    /// How long a client tries before it gives up: longer than any fault lasts.
-    var patience: Duration = .seconds(60)
+    /// How long a client tries before it gives up: longer than any fault lasts, and several that follow each other.
+    var patience: Duration = .seconds(120)
     /// Where the program under test is.
     var turnpike: String
     /// The checkout.
