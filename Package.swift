@@ -68,6 +68,7 @@ let package = Package(
                 .embedInCode("0012_accounts.sql"),
                 .embedInCode("0013_circuits.sql"),
                 .embedInCode("0014_approval_rules.sql"),
+                .embedInCode("0015_walls.sql"),
             ],
             swiftSettings: house
         ),

@@ -29,5 +29,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0012_accounts", PackageResources._012_accounts_sql),
         MigrationFile("0013_circuits", PackageResources._013_circuits_sql),
         MigrationFile("0014_approval_rules", PackageResources._014_approval_rules_sql),
+        MigrationFile("0015_walls", PackageResources._015_walls_sql),
     ]
 }

@@ -128,7 +128,7 @@ extension Store {
         if let note = submission.note { statements.append(try Self.write(note, of: submission)) }
         if let handOver { statements.append(Self.arm(handOver)) }
         try await Self.reach(.acceptBefore)
-        let results = try await self.pool.pipeline(statements)
+        let results = try await self.pipeline(statements, of: submission.org)
         try await Self.reach(.acceptCommitted)
         guard let row = results[0].first, let verdict = Intake.Verdict(rawValue: try row.get("verdict")) else {
             throw PostgresError(.decoding, "enqueue_turn gave no known verdict")
@@ -148,6 +148,12 @@ extension Store {
             firstEvent: try row.get("first_event"),
             events: events
         )
+    }
+
+    /// What an organization's client asks for runs behind its wall; a turn without an organization has none.
+    private func pipeline(_ statements: [Query], of org: OrganizationID?) async throws -> [[Row]] {
+        guard let org else { return try await self.pool.pipeline(statements) }
+        return try await WalledPool(org: org, pool: self.pool).pipeline(statements)
     }
 
     /// The event that `turnpike.enqueue_turn` wrote, in its very words.

@@ -19,7 +19,7 @@ package struct Store: Sendable {
 
     /// The records of one organization. There is no other way to reach them.
     package func tenant(_ org: OrganizationID) -> TenantStore {
-        TenantStore(org: org, pool: self.pool)
+        TenantStore(org: org, pool: WalledPool(org: org, pool: self.pool))
     }
 
     /// Round trips made so far by this store's pool.

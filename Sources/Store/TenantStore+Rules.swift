@@ -54,10 +54,11 @@ extension TenantStore {
 
     /// Removes a rule; false when there is none of that id.
     package func deleteRule(_ id: ApprovalRuleID) async throws -> Bool {
-        try await self.pool.execute(
+        try await !self.pool.query(
             """
             DELETE FROM turnpike.approval_rules WHERE rule = \(id.text)::uuid AND org = \(self.org.text)::text
+            RETURNING rule
             """
-        ) > 0
+        ).isEmpty
     }
 }

@@ -78,8 +78,10 @@ extension TenantStore {
         from seq: Int64?,
         to target: ConversationID
     ) async throws -> Fork {
-        let rows = try await self.pool.query(self.forkStatement(agent, id, from: seq, to: target))
-        guard let row = rows.first else { throw PostgresError(.decoding, "forking gave no verdict") }
+        let results = try await self.pool.pipeline([
+            self.forkStatement(agent, id, from: seq, to: target), self.copyStatement(agent, to: target),
+        ])
+        guard let row = results[0].first else { throw PostgresError(.decoding, "forking gave no verdict") }
         guard try row.get("found") else { return .unknown }
         if try row.get("deleted") { return .deleted }
         if try row.get("made") { return .made }
@@ -105,6 +107,7 @@ extension TenantStore {
             JOIN turnpike.snapshots l ON l.conversation_id = s.id AND l.seq <= s.seq AND l.seq >= (
                 SELECT max(b.seq) FROM turnpike.snapshots b
                 WHERE b.conversation_id = s.id AND b.kind = 'base' AND b.seq <= s.seq)
+            FOR KEY SHARE OF l
         ), sound AS (
             SELECT s.id, s.epoch, s.seq, s.owner_account FROM source s
             WHERE NOT s.deleted AND EXISTS (SELECT FROM links l WHERE l.seq = s.seq) AND NOT EXISTS (
@@ -118,18 +121,27 @@ extension TenantStore {
             FROM sound s
             ON CONFLICT (org, agent, conversation) DO NOTHING
             RETURNING id
-        ), copied AS (
-            INSERT INTO turnpike.snapshots
-                (conversation_id, seq, parent, kind, format, body, sha256, epoch, owner_nonce, at)
-            SELECT made.id, s.seq, s.parent, s.kind, s.format, s.body, s.sha256, s.epoch, s.owner_nonce, s.at
-            FROM made, links l
-            JOIN turnpike.snapshots s ON s.conversation_id = l.conversation_id AND s.seq = l.seq
         )
         SELECT EXISTS (SELECT FROM source) AS found, coalesce((SELECT deleted FROM source), false) AS deleted,
             EXISTS (SELECT FROM sound) AS sound, EXISTS (SELECT FROM made) AS made,
             EXISTS (SELECT FROM turnpike.conversations t
                     WHERE t.org = \(self.org.text)::text AND t.agent = \(agent.text)::text
                         AND t.conversation = \(target.text)::text AND t.deleted_at IS NOT NULL) AS buried
+        """
+    }
+
+    /// Copies the links to the conversation that the statement before it in the pipeline has made, and locked them for.
+    /// In a statement of its own, since a wall lets in only what belongs to a conversation that is there already.
+    private func copyStatement(_ agent: AgentID, to target: ConversationID) -> Query {
+        """
+        INSERT INTO turnpike.snapshots (conversation_id, seq, parent, kind, format, body, sha256, epoch, owner_nonce, at)
+        SELECT t.id, s.seq, s.parent, s.kind, s.format, s.body, s.sha256, s.epoch, s.owner_nonce, s.at
+        FROM turnpike.conversations t JOIN turnpike.snapshots s ON s.conversation_id = t.origin AND s.seq <= t.origin_seq
+            AND s.seq >= (SELECT max(b.seq) FROM turnpike.snapshots b
+                WHERE b.conversation_id = t.origin AND b.kind = 'base' AND b.seq <= t.origin_seq)
+        WHERE t.org = \(self.org.text)::text AND t.agent = \(agent.text)::text AND t.conversation = \(target.text)::text
+            AND t.created_at = now() AND t.last_event = 0
+            AND NOT EXISTS (SELECT FROM turnpike.snapshots x WHERE x.conversation_id = t.id)
         """
     }
 }

@@ -2,13 +2,14 @@ package import Domain
 import Postgres
 
 /// The records of one organization: every statement here names it, in the look-up itself and not beside it, so that
-/// another organization's record and a missing one are the same nothing.
+/// another organization's record and a missing one are the same nothing. A statement that forgets to is stopped by the
+/// wall that all of them run behind.
 package struct TenantStore: Sendable {
     /// The organization it belongs to.
     package let org: OrganizationID
-    let pool: ConnectionPool
+    let pool: WalledPool
 
-    init(org: OrganizationID, pool: ConnectionPool) {
+    init(org: OrganizationID, pool: WalledPool) {
         self.org = org
         self.pool = pool
     }

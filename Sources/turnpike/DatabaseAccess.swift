@@ -57,6 +57,15 @@ struct DatabaseAccess: Sendable {
         }
     }
 
+    /// Makes sure that row-level security keeps organizations apart. Throws a failure that says what to mend.
+    static func checkWalls(_ store: Store) async throws {
+        do {
+            try await store.checkWalls()
+        } catch let breach as WallBreach {
+            throw CommandFailure(.failure, breach.description, remedy: breach.remedy)
+        }
+    }
+
     /// A server that answers with FATAL is there: then the connection string is what to look at.
     private static func unreachable(_ error: PostgresError) -> CommandFailure {
         guard error.message.contains("FATAL:") else {

@@ -177,11 +177,20 @@ struct DoctorCommand: Sendable {
             let applied = try await access.withConnection(conninfo) { connection in
                 try await Schema.migrator.appliedCount(on: connection)
             }
-            guard applied < Schema.version else { return .ok("schema", "\(applied) migrations, up to date") }
+            guard applied < Schema.version else { return try await self.walls(conninfo, access, applied) }
             let text = "\(applied) of \(Schema.version) migrations are applied"
             return .fail("schema", text, "Run: turnpike migrate")
         } catch {
             return self.failed("schema", "cannot be read", error)
+        }
+    }
+
+    private static func walls(_ conninfo: String, _ access: DatabaseAccess, _ applied: Int) async throws -> Finding {
+        do {
+            try await access.withStore(conninfo) { try await $0.checkWalls() }
+            return .ok("schema", "\(applied) migrations, up to date; organizations are walled off")
+        } catch let breach as WallBreach {
+            return .fail("schema", breach.description, breach.remedy)
         }
     }
 

@@ -18,6 +18,9 @@ struct MigrateCommand: Sendable {
             }
             return before
         }
+        if !self.context.invocation.has("--status") {
+            try await database.withStore(conninfo) { try await DatabaseAccess.checkWalls($0) }
+        }
         Console.write(try self.report(wasApplied: wasApplied))
     }
 

@@ -188,6 +188,7 @@ enum Wiring {
                 remedy: "Run \"turnpike migrate\" first."
             )
         }
+        try await DatabaseAccess.checkWalls(Store(pool: pool))
         var lockSession = DirectSession.Configuration(conninfo: direct)
         if configuration.usesHints { lockSession.channels = [Hint.channel(replica)] }
         lockSession.heartbeatInterval = limits.heartbeatInterval

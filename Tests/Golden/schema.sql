@@ -100,6 +100,17 @@ CREATE TABLE turnpike.accounts (
     CONSTRAINT accounts_principal_check CHECK (((length(principal) >= 1) AND (length(principal) <= 500))),
     CONSTRAINT accounts_slots_check CHECK (((slots >= 1) AND (slots <= 100000)))
 );
+CREATE PROCEDURE turnpike.wall_off(IN p_table regclass, IN p_mine text DEFAULT 'org = current_setting(''turnpike.org'')'::text)
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p_table);
+    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', p_table);
+    EXECUTE format('CREATE POLICY tenant ON %s TO turnpike_tenant USING (%s)', p_table, p_mine);
+    EXECUTE format('CREATE POLICY gateway ON %s TO turnpike_gateway USING (true)', p_table);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO turnpike_tenant', p_table);
+END
+$$;
 CREATE TABLE turnpike.agents (
     org turnpike.identifier NOT NULL,
     agent turnpike.identifier NOT NULL,
@@ -128,6 +139,7 @@ CREATE TABLE turnpike.approval_rules (
     CONSTRAINT approval_rules_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 1000))),
     CONSTRAINT approval_rules_tool_check CHECK (((length(tool) >= 1) AND (length(tool) <= 1000)))
 );
+ALTER TABLE ONLY turnpike.agents FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.approvals (
     approval uuid NOT NULL,
     org turnpike.identifier NOT NULL,
@@ -171,6 +183,7 @@ CREATE TABLE turnpike.calls (
     CONSTRAINT calls_check1 CHECK (((result IS NULL) OR (state = 'done'::text))),
     CONSTRAINT calls_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'started'::text, 'done'::text, 'unknown'::text])))
 );
+ALTER TABLE ONLY turnpike.approvals FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.conversations (
     id bigint NOT NULL,
     org turnpike.identifier,
@@ -208,6 +221,7 @@ CREATE TABLE turnpike.conversations (
     CONSTRAINT conversations_queued_check CHECK ((queued >= 0))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+ALTER TABLE ONLY turnpike.conversations FORCE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.conversations ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME turnpike.conversations_id_seq
     START WITH 1
@@ -224,6 +238,7 @@ CREATE TABLE turnpike.dead_letters (
     attempts integer NOT NULL,
     died_at timestamp with time zone DEFAULT now() NOT NULL
 );
+ALTER TABLE ONLY turnpike.dead_letters FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.deployments (
     deployment uuid NOT NULL,
     conversation_id bigint NOT NULL,
@@ -234,6 +249,7 @@ CREATE TABLE turnpike.deployments (
     ended_at timestamp with time zone,
     ending text
 );
+ALTER TABLE ONLY turnpike.deployments FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.events (
     conversation_id bigint NOT NULL,
     seq bigint NOT NULL,
@@ -243,6 +259,7 @@ CREATE TABLE turnpike.events (
     at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT events_seq_check CHECK ((seq > 0))
 );
+ALTER TABLE ONLY turnpike.events FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.markers (
     turn uuid NOT NULL,
     conversation_id bigint NOT NULL,
@@ -254,6 +271,7 @@ CREATE TABLE turnpike.markers (
     hard_deadline timestamp with time zone NOT NULL
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+ALTER TABLE ONLY turnpike.markers FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.migrations (
     number integer NOT NULL,
     name text NOT NULL,
@@ -269,10 +287,12 @@ CREATE TABLE turnpike.openai_turns (
     made_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT openai_turns_fingerprint_check CHECK ((octet_length(fingerprint) = 32))
 );
+ALTER TABLE ONLY turnpike.openai_turns FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.organizations (
     org turnpike.identifier NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
+ALTER TABLE ONLY turnpike.organizations FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.outcomes (
     turn uuid NOT NULL,
     state text NOT NULL,
@@ -295,6 +315,7 @@ CREATE TABLE turnpike.parks (
     parked_at timestamp with time zone DEFAULT now() NOT NULL
 );
 ALTER TABLE ONLY turnpike.parks ALTER COLUMN continuation SET STORAGE EXTERNAL;
+ALTER TABLE ONLY turnpike.outcomes FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.replicas (
     replica uuid NOT NULL,
     label text NOT NULL,
@@ -324,6 +345,7 @@ CREATE TABLE turnpike.snapshots (
     CONSTRAINT snapshots_sha256_check CHECK ((octet_length(sha256) = 32))
 );
 ALTER TABLE ONLY turnpike.snapshots ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE ONLY turnpike.snapshots FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.threads (
     org turnpike.identifier NOT NULL,
     thread turnpike.identifier NOT NULL,
@@ -335,6 +357,7 @@ CREATE TABLE turnpike.threads (
     CONSTRAINT threads_items_check CHECK ((jsonb_typeof(items) = 'array'::text)),
     CONSTRAINT threads_taken_check CHECK ((taken >= 0))
 );
+ALTER TABLE ONLY turnpike.threads FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.tokens (
     token uuid NOT NULL,
     org turnpike.identifier NOT NULL,
@@ -349,6 +372,7 @@ CREATE TABLE turnpike.tokens (
     CONSTRAINT tokens_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
     CONSTRAINT tokens_scopes_check CHECK ((scopes <@ ARRAY['turns'::text, 'agents'::text, 'admin'::text, 'operator'::text]))
 );
+ALTER TABLE ONLY turnpike.tokens FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.turns (
     turn uuid NOT NULL,
     conversation_id bigint NOT NULL,
@@ -388,6 +412,7 @@ ALTER TABLE ONLY turnpike.accounts
     ADD CONSTRAINT accounts_org_provider_principal_key UNIQUE (org, provider, principal);
 ALTER TABLE ONLY turnpike.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (account);
+ALTER TABLE ONLY turnpike.turns FORCE ROW LEVEL SECURITY;
 ALTER TABLE ONLY turnpike.agents
     ADD CONSTRAINT agents_pkey PRIMARY KEY (org, agent);
 ALTER TABLE ONLY turnpike.approval_rules
@@ -501,3 +526,55 @@ ALTER TABLE ONLY turnpike.tokens
     ADD CONSTRAINT tokens_parent_fkey FOREIGN KEY (parent) REFERENCES turnpike.tokens(token);
 ALTER TABLE ONLY turnpike.turns
     ADD CONSTRAINT turns_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
+ALTER TABLE turnpike.agents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.approvals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.conversations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.dead_letters ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.deployments ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY gateway ON turnpike.agents TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.approvals TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.conversations TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.dead_letters TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.deployments TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.events TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.markers TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.openai_turns TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.organizations TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.outcomes TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.snapshots TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.threads TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.tokens TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.turns TO turnpike_gateway USING (true);
+ALTER TABLE turnpike.markers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.openai_turns ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.organizations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.outcomes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.snapshots ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON turnpike.agents TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.approvals TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.conversations TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.dead_letters TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.deployments TO turnpike_tenant USING (( SELECT true
+   FROM turnpike.conversations c
+  WHERE (c.id = deployments.conversation_id)));
+CREATE POLICY tenant ON turnpike.events TO turnpike_tenant USING (( SELECT true
+   FROM turnpike.conversations c
+  WHERE (c.id = events.conversation_id)));
+CREATE POLICY tenant ON turnpike.markers TO turnpike_tenant USING (( SELECT true
+   FROM turnpike.conversations c
+  WHERE (c.id = markers.conversation_id)));
+CREATE POLICY tenant ON turnpike.openai_turns TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.organizations TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.outcomes TO turnpike_tenant USING (( SELECT true
+   FROM turnpike.turns t
+  WHERE (t.turn = outcomes.turn)));
+CREATE POLICY tenant ON turnpike.snapshots TO turnpike_tenant USING (( SELECT true
+   FROM turnpike.conversations c
+  WHERE (c.id = snapshots.conversation_id)));
+CREATE POLICY tenant ON turnpike.threads TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.tokens TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.turns TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+ALTER TABLE turnpike.threads ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.turns ENABLE ROW LEVEL SECURITY;

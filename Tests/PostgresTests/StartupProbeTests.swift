@@ -76,6 +76,14 @@ struct StartupProbeTests {
                     let rows = try await pool.query("SELECT \(number)::int + \(1)::int AS n, pg_sleep(0.001)")
                     #expect(try rows[0].get("n", as: Int.self) == number + 1)
                     _ = try await pool.pipeline(["SELECT \(number)::int AS a", "SELECT \(number)::bigint AS b"])
+                    // What is set for a pipeline's transaction is there in all of it, and gone after it.
+                    let set = try await pool.pipeline([
+                        "SELECT set_config('role', 'pg_monitor', true), set_config('a.b', \(String(number)), true)",
+                        "SELECT current_user::text || current_setting('a.b') AS both",
+                    ])
+                    #expect(try set[1][0].get("both") == "pg_monitor\(number)")
+                    let after = try await pool.query("SELECT current_user || current_setting('a.b', true) AS both")
+                    #expect(try after[0].get("both", as: String?.self).map { $0.contains("pg_monitor") } != true)
                 }
             }
             try await group.waitForAll()
