@@ -69,6 +69,8 @@ let package = Package(
                 .embedInCode("0013_circuits.sql"),
                 .embedInCode("0014_approval_rules.sql"),
                 .embedInCode("0015_walls.sql"),
+                .embedInCode("0016_quotas.sql"),
+                .embedInCode("0017_fair_claims.sql"),
             ],
             swiftSettings: house
         ),

@@ -30,5 +30,7 @@ package struct MigrationFile: Sendable {
         MigrationFile("0013_circuits", PackageResources._013_circuits_sql),
         MigrationFile("0014_approval_rules", PackageResources._014_approval_rules_sql),
         MigrationFile("0015_walls", PackageResources._015_walls_sql),
+        MigrationFile("0016_quotas", PackageResources._016_quotas_sql),
+        MigrationFile("0017_fair_claims", PackageResources._017_fair_claims_sql),
     ]
 }

@@ -19,6 +19,7 @@ package struct API: Sendable {
     let threads = ThreadRoutes()
     let tokens = TokenRoutes()
     let accounts = AccountRoutes()
+    let quotas = QuotaRoutes()
     let sessions = SessionRoutes()
     let operators = OperatorRoutes()
     let health: HealthRoutes
@@ -37,11 +38,12 @@ package struct API: Sendable {
         crossOrigin: CrossOrigin = CrossOrigin()
     ) {
         let limits = gateway.configuration.limits
-        let stream = EventFollower(keepalive: limits.streamKeepalive)
+        let departure = Departure(log: log)
+        let stream = EventFollower(keepalive: limits.streamKeepalive, departure: departure)
         self.gate = Gate(gateway)
         self.turns = TurnRoutes(follower: stream)
         self.events = EventRoutes(follower: stream)
-        let dialect = DialectFollower(keepalive: limits.streamKeepalive, log: log)
+        let dialect = DialectFollower(keepalive: limits.streamKeepalive, departure: departure)
         self.chat = ChatRoutes(follower: dialect, inputBytes: limits.turnBodyBytes)
         self.responses = ResponseRoutes(follower: dialect, inputBytes: limits.turnBodyBytes)
         self.health = HealthRoutes(version: version, metrics: metrics, readiness: { await gateway.readiness() })

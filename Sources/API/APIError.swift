@@ -12,8 +12,10 @@ struct APIError: Error, Sendable {
     let message: String
     /// The path of the member, the header or the parameter that is to blame.
     var param: String?
-    /// Turns ahead, with `conversation_busy`.
-    var ahead: Int?
+    /// Turns ahead, with `conversation_busy`: the place in the queue that the turn would have had.
+    var position: Int?
+    /// How long these may take, if that can be told.
+    var wait: Duration?
     /// The option that won, with `already_decided`.
     var decision: String?
     var headers: Headers = [:]
@@ -54,7 +56,10 @@ struct APIError: Error, Sendable {
                 error.member("code", self.code)
                 error.member("message", self.message)
                 error.member("param", self.param)
-                if let ahead = self.ahead { error.member("ahead", ahead) }
+                if let position = self.position {
+                    error.member("position", position)
+                    error.member("wait_seconds", number: self.wait?.wholeSeconds)
+                }
                 if let decision = self.decision { error.member("decision", decision) }
                 error.member("request_id", requestID)
             }
@@ -93,11 +98,13 @@ extension APIError {
         case .idempotencyConflict(let turn):
             let first = turn.map { " (turn \($0.text))" } ?? ""
             self.init(409, "idempotency_conflict", "the client key was used before for another request\(first)")
-        case .conversationBusy(let ahead):
+        case .conversationBusy(let ahead, let wait):
             self.init(409, "conversation_busy", "\(ahead) \(ahead == 1 ? "turn is" : "turns are") ahead")
-            self.ahead = ahead
+            (self.position, self.wait) = (ahead, wait)
         case .queueFull(let limit):
             self.init(429, "queue_full", "\(limit) turns are waiting in this conversation already")
+        case .quotaReached(let cap, let limit):
+            self.init(429, "quota_reached", Self.reached(cap, limit), param: cap.rawValue)
         case .alreadyEnded: self.init(409, "already_ended", "the turn has its outcome already")
         case .alreadyDecided(let decision):
             self.init(409, "already_decided", "somebody has decided otherwise: \(decision)")
@@ -118,6 +125,14 @@ extension APIError {
             self.init(503, "unavailable", "the database is away; nothing was half-done, send the request again")
             self.cause = error
         case .draining: self.init(503, "draining", "this replica is leaving; send the request again")
+        }
+    }
+
+    private static func reached(_ cap: QuotaCap, _ limit: Int) -> String {
+        switch cap {
+        case .organizationTurns: "the organization may have \(limit) turns without an outcome, and has them"
+        case .tokenTurns: "the token may have \(limit) turns without an outcome, and has them"
+        case .conversationTurns: "\(limit) turns may wait in a conversation, and do"
         }
     }
 

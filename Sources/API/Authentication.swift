@@ -132,6 +132,14 @@ struct OperatorCall: Sendable {
         try await self.gateway.deadLetters(limit: limit)
     }
 
+    func quota(of org: OrganizationID) async throws -> QuotaRecord {
+        try await self.gateway.quota(of: org)
+    }
+
+    func set(_ quota: Quota, of org: OrganizationID) async throws -> QuotaRecord {
+        try await self.gateway.set(quota, of: org)
+    }
+
     func ensureOrganization(_ org: OrganizationID) async throws {
         try await self.gateway.ensureOrganization(org)
     }

@@ -6,34 +6,43 @@ import HTTP
 struct EventFollower: Sendable {
     /// The longest silence on a stream; then a comment is sent.
     let keepalive: Duration
+    let departure: Departure
 
     /// Events of `number` after `after`, of one turn only if one is named. With `untilOutcome` the stream ends with that
     /// turn's terminal event; else it ends when the client leaves or the conversation is deleted. A token that is revoked
-    /// or runs out meanwhile gets nothing more.
+    /// or runs out meanwhile gets nothing more. With `cancelsOnDisconnect` the named turn is cancelled when its client
+    /// leaves before its end.
     func stream(
         _ call: Call,
         _ number: ConversationNumber,
         after: Int64,
         turn: TurnID?,
         untilOutcome: Bool,
+        cancelsOnDisconnect: Bool = false,
         headers: Headers = [:]
     ) -> Response {
         var response = Response(status: 200, headers: EventStream.headers)
         for line in headers.lines { response.headers.set(line.name, line.value) }
         response.headers.set("X-Content-Type-Options", "nosniff")
-        let keepalive = self.keepalive
         response.body = .stream { writer in
             // The server's own timer keeps the stream alive; the feed's empty batches only look after deletion.
-            EventStream(writer).keepAlive(every: keepalive)
-            try await call.tenant.follow(number, after: after, turn: turn, keepalive: keepalive) { batch in
-                guard try await call.isStillAdmitted() else { return false }
-                let ends = untilOutcome && batch.contains(where: \.isTerminal)
-                let frames = try Self.frames(batch)
-                // A reader may be slow for as long as the server bears it: what it waits for is held once, not twice.
-                _ = consume batch
-                try await writer.write(consume frames)
-                return !ends
+            EventStream(writer).keepAlive(every: self.keepalive)
+            var isOver = false
+            do {
+                try await call.tenant.follow(number, after: after, turn: turn, keepalive: self.keepalive) { batch in
+                    guard try await call.isStillAdmitted() else { return false }
+                    isOver = untilOutcome && batch.contains(where: \.isTerminal)
+                    let frames = try Self.frames(batch)
+                    // A reader may be slow for as long as the server bears it: what it waits for is held once, not twice.
+                    _ = consume batch
+                    try await writer.write(consume frames)
+                    return !isOver
+                }
+            } catch {
+                if cancelsOnDisconnect, let turn { await self.departure.cancel(turn, of: call) }
+                throw error
             }
+            if cancelsOnDisconnect, !isOver, let turn { await self.departure.cancel(turn, of: call) }
         }
         return response
     }

@@ -12,6 +12,7 @@ extension JSONWriter {
         self.member("conversation", request.conversation?.text)
         self.member("state", turn.state.rawValue)
         self.member("position", turn.ahead)
+        self.member("wait_seconds", number: turn.wait?.wholeSeconds)
     }
 
     mutating func members(of turn: TurnRecord) {
@@ -22,6 +23,7 @@ extension JSONWriter {
         self.member("input", json: turn.input)
         self.member("state", turn.state.rawValue)
         self.member("position", turn.ahead)
+        self.member("wait_seconds", number: turn.wait?.wholeSeconds)
         self.member("attempt", turn.attempt)
         self.member("waiting_for", turn.deferredFor)
         self.member("queued_at", turn.queuedAt)
@@ -200,6 +202,14 @@ extension JSONWriter {
         self.member("created_by", rule.createdBy)
         self.member("reason", rule.reason)
         self.member("created_at", rule.createdAt)
+    }
+}
+
+extension Duration {
+    /// In seconds, the last one begun counted whole.
+    var wholeSeconds: Int {
+        let (seconds, attoseconds) = self.components
+        return Int(seconds) + (attoseconds > 0 ? 1 : 0)
     }
 }
 

@@ -47,6 +47,8 @@ extension API {
             Route("GET", "/v1/accounts/{account}", .scoped(.admin, self.accounts.show)),
             Route("DELETE", "/v1/accounts/{account}", .scoped(.admin, self.accounts.delete)),
             Route("DELETE", "/v1/accounts/{account}/labels/{label}", .scoped(.admin, self.accounts.deleteLabel)),
+            Route("GET", "/v1/quotas", .scoped(.admin, self.quotas.show)),
+            Route("PUT", "/v1/quotas", .scoped(.admin, self.quotas.put)),
 
             Route("GET", "/v1/models", .scoped(.turns, self.models.list)),
             Route("GET", "/v1/models/{model}", .scoped(.turns, self.models.show)),
@@ -75,6 +77,8 @@ extension API {
             Route("POST", "/v1/replicas/{replica}/drain", .operators(self.operators.drain)),
             Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),
             Route("PUT", "/v1/organizations/{org}", .operators(self.operators.putOrganization)),
+            Route("GET", "/v1/organizations/{org}/quotas", .operators(self.quotas.showAny)),
+            Route("PUT", "/v1/organizations/{org}/quotas", .operators(self.quotas.putAny)),
 
             Route("GET", "/livez", .open(self.health.live)),
             Route("GET", "/readyz", .open(self.health.ready)),

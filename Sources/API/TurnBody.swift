@@ -4,17 +4,20 @@ import Gateway
 
 /// The body of a submitted turn.
 struct TurnBody: Hashable, Sendable {
-    private static let members = ["input", "on_busy", "deadline_seconds", "metadata", "client_key"]
+    private static let members = ["input", "on_busy", "deadline_seconds", "metadata", "client_key", "on_disconnect"]
     /// The longest client key, in characters.
     private static let keyLength = 200
     /// The largest metadata, in bytes of its shortest text.
     private static let metadataBytes = 16 << 10
 
     var input: TurnInput
-    var onBusy: BusyPolicy
+    /// Nil for what the agent is configured to do.
+    var onBusy: BusyPolicy?
     var deadlineSeconds: Int?
     var metadata: JSONValue?
     var clientKey: String?
+    /// Whether a client that leaves the turn's stream wants no answer any more. Without it the turn goes on.
+    var cancelsOnDisconnect: Bool
 
     /// Checks every member. `headerKeys` are the values of `Idempotency-Key`. Throws 400 with the member's path.
     init(_ json: JSONValue, headerKeys: [String]) throws(APIError) {
@@ -25,9 +28,11 @@ struct TurnBody: Hashable, Sendable {
         self.deadlineSeconds = try members.integer("deadline_seconds", in: 1...86_400).map(Int.init)
         self.metadata = try Self.metadata(members["metadata"])
         self.clientKey = try Self.key(try members.text("client_key"), headerKeys)
+        self.cancelsOnDisconnect = try members.cancelsOnDisconnect()
     }
 
-    private static func input(_ value: JSONValue) throws(APIError) -> TurnInput {
+    /// What a user sends, as text or as parts, under the name `input`.
+    static func input(_ value: JSONValue) throws(APIError) -> TurnInput {
         if let text = value.text {
             guard !text.isEmpty else { throw .invalid("input", "must not be empty") }
             return TurnInput(text: text)
@@ -51,13 +56,10 @@ struct TurnBody: Hashable, Sendable {
         return TurnInput(parts: parts)
     }
 
-    private static func policy(_ text: String?) throws(APIError) -> BusyPolicy {
-        guard let text else { return .enqueue }
-        if text == "interrupt" {
-            throw .invalid("on_busy", "cannot be interrupt in this version; cancel the running turn first, or enqueue")
-        }
+    private static func policy(_ text: String?) throws(APIError) -> BusyPolicy? {
+        guard let text else { return nil }
         guard let policy = BusyPolicy(rawValue: text) else {
-            throw .invalid("on_busy", "must be \(BusyPolicy.allCases.map(\.rawValue).joined(separator: " or "))")
+            throw .invalid("on_busy", "must be \(BusyPolicy.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         return policy
     }
@@ -108,7 +110,7 @@ struct TurnBody: Hashable, Sendable {
             "input": .array(self.input.parts),
             "deadline_seconds": self.deadlineSeconds.map { .integer(Int64($0)) } ?? .null,
             "metadata": self.metadata ?? .null,
-            "on_busy": .string(self.onBusy.rawValue),
+            "on_busy": .string((self.onBusy ?? .enqueue).rawValue),
         ]
         return Digest.sha256(JSONWriter.text(canonical))
     }

@@ -20,7 +20,8 @@ struct TurnRoutes: Sendable {
         _ = try call.query()
         let agent = try call.name("agent", AgentID.self)
         let body = try TurnBody(call.json(), headerKeys: call.request.headers.all("Idempotency-Key"))
-        let request = body.request(agent: agent, conversation: conversation)
+        var request = body.request(agent: agent, conversation: conversation)
+        request.submitter = call.principal.token
         guard Accepted.names("text/event-stream", call.request) else {
             let turn = try await call.tenant.submit(request)
             let json = JSONWriter.object { $0.member("turn") { $0.members(of: turn, request) } }
@@ -34,6 +35,7 @@ struct TurnRoutes: Sendable {
             after: turn.isRepeat ? try EventCursor.lastEventID(call.request) ?? 0 : turn.logStart,
             turn: turn.id,
             untilOutcome: true,
+            cancelsOnDisconnect: body.cancelsOnDisconnect,
             headers: Self.location(turn.id)
         )
     }

@@ -66,6 +66,8 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var readOnlyPaths: [String] = []
     /// What is answered when the worker asks for permission.
     package var permissions: PermissionPolicy = .deny
+    /// What becomes of a turn that meets others in its conversation and does not say what is to become of it.
+    package var onBusy: BusyPolicy = .enqueue
     /// Runs after the first that a turn may have when its worker exits; 0 fails it at once.
     package var retries = 0
     /// Workers of this agent that each replica keeps ready for conversations to come.

@@ -7,6 +7,7 @@ extension AgentConfiguration: Codable {
         case readOnlyPaths = "read_only_paths"
         case storeMode = "store_mode"
         case mcpServers = "mcp_servers"
+        case onBusy = "on_busy"
     }
 
     package init(from decoder: any Decoder) throws {
@@ -24,6 +25,7 @@ extension AgentConfiguration: Codable {
         self.network = try values.decodeIfPresent(WorkerNetwork.self, forKey: .network) ?? self.network
         self.readOnlyPaths = try values.decodeIfPresent([String].self, forKey: .readOnlyPaths) ?? []
         self.permissions = try values.decodeIfPresent(PermissionPolicy.self, forKey: .permissions) ?? self.permissions
+        self.onBusy = try values.decodeIfPresent(BusyPolicy.self, forKey: .onBusy) ?? self.onBusy
         self.retries = try values.decodeIfPresent(Int.self, forKey: .retries) ?? self.retries
         self.warm = try values.decodeIfPresent(Int.self, forKey: .warm) ?? self.warm
         self.usage = try values.decodeIfPresent(UsageMode.self, forKey: .usage) ?? self.usage
@@ -44,6 +46,8 @@ extension AgentConfiguration: Codable {
         try values.encode(self.network, forKey: .network)
         try values.encode(self.readOnlyPaths, forKey: .readOnlyPaths)
         try values.encode(self.permissions, forKey: .permissions)
+        // A replica of an older version, which refuses members it does not know, can read what does not need this one.
+        if self.onBusy != .enqueue { try values.encode(self.onBusy, forKey: .onBusy) }
         try values.encode(self.retries, forKey: .retries)
         try values.encode(self.warm, forKey: .warm)
         try values.encode(self.usage, forKey: .usage)

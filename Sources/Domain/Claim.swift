@@ -21,6 +21,9 @@ package struct Claim: Sendable, Hashable {
     /// The account that owns it; nil while none does.
     package let owner: AccountID?
 
+    /// Whose it is.
+    package var claimant: Claimant { Claimant(org: self.org, agent: self.agent) }
+
     package init(
         number: ConversationNumber,
         org: OrganizationID?,

@@ -18,6 +18,8 @@ package struct TurnRecord: Sendable, Hashable {
     package var state: TurnState
     /// Turns before this one that have no outcome yet.
     package var ahead: Int
+    /// How long it may have to wait yet; zero once it has begun, nil when that cannot be told.
+    package var wait: Duration?
     /// How many runs it has had; 0 before the first.
     package var attempt: Int
     /// Why a queued turn is being held back, in words; nil when it is not.
@@ -45,8 +47,10 @@ package struct TurnRecord: Sendable, Hashable {
         queuedAt: String,
         startedAt: String?,
         endedAt: String?,
-        outcome: OutcomeRecord?
+        outcome: OutcomeRecord?,
+        wait: Duration? = nil
     ) {
+        self.wait = wait
         self.id = id
         self.agent = agent
         self.conversation = conversation

@@ -58,10 +58,12 @@ package struct ArmedTurn: Sendable, Hashable {
     package let input: TurnInput
     /// Seconds the worker may take in all; nil for the agent's own limit.
     package let deadlineSeconds: Int?
-    /// Cancelled by its client before the worker got it.
+    /// Cancelled by its client, or interrupted, before the worker got it.
     package let cancelRequested: Bool
     /// It was parked: there is something to go on with.
     package let isResumed: Bool
+    /// It was a newer turn that asked for the end.
+    package let isInterrupted: Bool
 
     package init(
         id: TurnID,
@@ -71,7 +73,8 @@ package struct ArmedTurn: Sendable, Hashable {
         input: TurnInput,
         deadlineSeconds: Int?,
         cancelRequested: Bool,
-        isResumed: Bool = false
+        isResumed: Bool = false,
+        isInterrupted: Bool = false
     ) {
         self.id = id
         self.seq = seq
@@ -81,5 +84,6 @@ package struct ArmedTurn: Sendable, Hashable {
         self.deadlineSeconds = deadlineSeconds
         self.cancelRequested = cancelRequested
         self.isResumed = isResumed
+        self.isInterrupted = isInterrupted
     }
 }

@@ -61,7 +61,7 @@ final class Caretaker: Service {
                 if sessions.contains(where: { $0 === session }) { session.fenceOff() }
             } else if let running = state.running, state.isCancelling {
                 // By name: the turn may have ended since, and the next one is nobody's to cancel.
-                session.cancelRunningTurn(running)
+                session.cancelRunningTurn(running, isInterrupted: state.isInterrupted)
             } else if state.isWaiting || state.running != nil {
                 // Running while the session was idle: handed over by an intake whose answer got lost.
                 session.look()

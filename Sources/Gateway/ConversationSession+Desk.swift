@@ -15,6 +15,8 @@ extension ConversationSession {
         /// The turn that was performed last, or is.
         var lastTaken: TurnID?
         var cancelWanted = false
+        /// Who wants it is a newer turn.
+        var isInterrupted = false
         /// Set when the session must come down at once.
         var abortion: SessionEnding?
     }
@@ -50,7 +52,10 @@ extension ConversationSession {
 
     func note(running turn: ArmedTurn?) {
         self.desk.withLock { desk in
-            if turn?.id != desk.running { desk.cancelWanted = false }
+            if turn?.id != desk.running {
+                desk.cancelWanted = false
+                desk.isInterrupted = turn?.isInterrupted ?? false
+            }
             desk.running = turn?.id
             desk.lastTaken = turn?.id ?? desk.lastTaken
         }
@@ -63,6 +68,9 @@ extension ConversationSession {
     func takeEarlyCancel() -> Bool {
         self.desk.withLock { $0.cancelWanted }
     }
+
+    /// Whether the running turn is being stopped for a newer one.
+    var isInterrupted: Bool { self.desk.withLock { $0.isInterrupted } }
 
     /// Nothing more can reach the session.
     func close() {
@@ -128,10 +136,11 @@ extension ConversationSession {
         self.desk.withLock { $0.worker }?.thaw()
     }
 
-    /// Tells the worker to stop the turn; if it has not got it yet, it will not get it.
-    func cancelRunningTurn(_ turn: TurnID) {
+    /// Tells the worker to stop the turn; if it has not got it yet, it will not get it. The first to ask says why.
+    func cancelRunningTurn(_ turn: TurnID, isInterrupted: Bool = false) {
         let worker = self.desk.withLock { desk -> Worker? in
             guard desk.running == turn else { return nil }
+            if !desk.cancelWanted { desk.isInterrupted = isInterrupted }
             desk.cancelWanted = true
             return desk.worker
         }

@@ -15,6 +15,7 @@ struct SessionTools: Sendable {
     let feed: EventFeed
     let approvals: ApprovalDesk
     let accounts: AccountSlots
+    let places: FairPlaces
     let wakeDispatcher: WakeUp
     let reactor: Reactor
     let replica: ReplicaID

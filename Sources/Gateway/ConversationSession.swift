@@ -145,6 +145,7 @@ final class ConversationSession: Sendable {
             return .end(await self.park(turn, parking, result, events: relay.close(), head: shape.head))
         }
         let recycling = result.workerIsUsable ? self.prove(worker) : nil
+        if self.tools.places.yields(self.claim.claimant) { self.end(.evicted) }
         let isLast = self.key == nil || turn.run == nil || !result.workerIsUsable || recycling != nil
         if case .failed(.workerExited, let message, _) = result.outcome, turn.attempt <= self.agent.retries {
             return .end(await self.requeue(turn, events: relay.close(), message: message))
@@ -152,7 +153,7 @@ final class ConversationSession: Sendable {
         let settlement = Settlement(
             turn: turn.id,
             seq: turn.seq,
-            outcome: self.exhausted(result.outcome, turn),
+            outcome: self.named(result.outcome, turn),
             parent: shape.head,
             snapshot: result.snapshot,
             events: relay.close(),
@@ -261,9 +262,14 @@ final class ConversationSession: Sendable {
         )
     }
 
-    /// The outcome of a turn whose last allowed run failed.
-    private func exhausted(_ outcome: Outcome, _ turn: ArmedTurn) -> Outcome {
-        guard case .failed(.workerExited, let message, let partial) = outcome, turn.attempt > 1 else { return outcome }
-        return .failed(.retriesExhausted, message: "run \(turn.attempt): \(message)", partial: partial)
+    /// The outcome by its right name: of a turn whose last allowed run failed, and of one that a newer turn stopped.
+    private func named(_ outcome: Outcome, _ turn: ArmedTurn) -> Outcome {
+        switch outcome {
+        case .failed(.workerExited, let message, let partial) where turn.attempt > 1:
+            .failed(.retriesExhausted, message: "run \(turn.attempt): \(message)", partial: partial)
+        case .cancelled(let partial) where self.isInterrupted:
+            .failed(.interrupted, message: FailureCode.interrupted.meaning, partial: partial)
+        default: outcome
+        }
     }
 }

@@ -15,6 +15,8 @@ final class Dispatcher: Service {
     /// Claims that are being served, those whose task has not begun included.
     private let serving = Locked(0)
     private let hurry = StopSignal()
+    /// Whose conversation was claimed last.
+    private let last = Locked<Claimant?>(nil)
 
     init(tools: SessionTools, intake: TurnIntake) {
         self.tools = tools
@@ -52,15 +54,20 @@ final class Dispatcher: Service {
             try? await Task.sleep(for: .milliseconds(50))
             return true
         }
-        let isFull = self.tools.workers.isFull
-        let limit = isFull ? 4 : Self.claimsAtOnce
+        let free = self.tools.workers.freePlaces
+        let isFull = free <= 0
+        // No more than there are places for: what is claimed in vain has lost its turn.
+        let limit = isFull ? 4 : min(free, Self.claimsAtOnce)
         do {
             let claims = try await self.tools.store.claim(
                 limit: limit,
                 hold: self.tools.limits.claimHold,
                 readyFor: isFull ? Self.fullReplicaPatience : .zero,
-                acting: self.accountsWithRoom()
+                acting: self.accountsWithRoom(),
+                held: self.tools.places.held,
+                after: self.last.withLock { $0 }
             )
+            self.last.withLock { $0 = claims.last?.claimant }
             for claim in claims {
                 self.serving.withLock { $0 += 1 }
                 group.addTask {
@@ -247,11 +254,12 @@ final class Dispatcher: Service {
             maximum: agent.limits.maxWorkers,
             version: claim.isNew ? claim.agentVersion : nil
         ) {
+            self.tools.places.served(claim.claimant)
             return place
         }
         // Where only the agent is at its limit, another agent's worker would be ended for nothing.
         let isFull = self.tools.workers.isFull
-        self.evictIdleSession { isFull || ($0.claim.agent == claim.agent && $0.claim.org == claim.org) }
+        self.evictIdleSession { isFull || $0.claim.claimant == claim.claimant }
         return nil
     }
 
@@ -281,12 +289,14 @@ final class Dispatcher: Service {
         case .giveUp:
             await self.giveUp(claim, next, deferral.failureCode, deferral.description)
         case .lookAgain(let delay):
+            // Who is owed a place stays ready, to be the first once there is one.
+            let isOwed = deferral == .atCapacity && self.tools.workers.isFull && self.tools.places.wish(claim.claimant)
             await self.writing("put back") {
                 try await self.tools.store.putBack(
                     claim.number,
                     turn: next.id,
                     reason: deferral.description,
-                    delay: delay * Double.random(in: 0.8...1.2)
+                    delay: isOwed ? .zero : delay * Double.random(in: 0.8...1.2)
                 )
             }
         }

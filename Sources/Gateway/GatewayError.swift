@@ -12,10 +12,13 @@ package enum GatewayError: Error, Sendable, Hashable {
     case labelTaken
     /// The client key was used before for another request; the turn it made.
     case idempotencyConflict(TurnID?)
-    /// Something is ahead in the conversation and the caller did not want to queue; how many turns.
-    case conversationBusy(ahead: Int)
+    /// Something is ahead in the conversation and the caller did not want to queue: how many turns, and how long they may
+    /// take, if that can be told.
+    case conversationBusy(ahead: Int, wait: Duration? = nil)
     /// The conversation's queue is at its limit.
     case queueFull(limit: Int)
+    /// A cap of the organization's quota is reached, and where it is.
+    case quotaReached(QuotaCap, limit: Int)
     /// The turn has its outcome already.
     case alreadyEnded
     /// Somebody else decided the question, otherwise; the option that won.

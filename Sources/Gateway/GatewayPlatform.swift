@@ -147,6 +147,7 @@ extension Gateway {
                 metrics: metrics
             ),
             accounts: AccountSlots(),
+            places: FairPlaces(registry: registry),
             wakeDispatcher: WakeUp(reactor: platform.reactor),
             reactor: platform.reactor,
             replica: configuration.replica,
@@ -191,6 +192,8 @@ extension Gateway {
             switch HintMessage(payload: payload) {
             case .look(let number): registry.session(number)?.look()
             case .cancel(let number, let turn): registry.session(number)?.cancelRunningTurn(turn)
+            case .interrupt(let number, let turn):
+                registry.session(number)?.cancelRunningTurn(turn, isInterrupted: true)
             case .approval(let number, let id):
                 approvals.wake(id)
                 feed.hinted(number)

@@ -8,6 +8,8 @@ enum HintMessage: Sendable, Hashable {
     case look(ConversationNumber)
     /// The running turn of a conversation you own is to be cancelled.
     case cancel(ConversationNumber, TurnID)
+    /// The running turn of a conversation you own is to be stopped, because a newer one interrupts it.
+    case interrupt(ConversationNumber, TurnID)
     /// A question of a worker of a conversation you own was decided.
     case approval(ConversationNumber, ApprovalID)
     /// A replica has readers for a conversation you own.
@@ -21,6 +23,7 @@ enum HintMessage: Sendable, Hashable {
         switch self {
         case .look(let number): "look \(number)"
         case .cancel(let number, let turn): "cancel \(number) \(turn)"
+        case .interrupt(let number, let turn): "interrupt \(number) \(turn)"
         case .approval(let number, let id): "approval \(number) \(id)"
         case .follow(let number, let replica): "follow \(number) \(replica)"
         case .events(let number): "events \(number)"
@@ -43,6 +46,9 @@ enum HintMessage: Sendable, Hashable {
         case ("cancel", 3):
             guard let turn = TurnID(words[2]) else { return nil }
             self = .cancel(number, turn)
+        case ("interrupt", 3):
+            guard let turn = TurnID(words[2]) else { return nil }
+            self = .interrupt(number, turn)
         case ("approval", 3):
             guard let id = ApprovalID(words[2]) else { return nil }
             self = .approval(number, id)

@@ -39,8 +39,10 @@ package struct TurnRequest: Sendable {
     package var deadlineSeconds: Int?
     /// What the client attached, kept as it is.
     package var metadata: JSONValue?
-    /// What to do when others are ahead.
-    package var onBusy: BusyPolicy = .enqueue
+    /// What to do when others are ahead; nil for what the agent is configured to do.
+    package var onBusy: BusyPolicy?
+    /// The token that it is submitted with.
+    package var submitter: TokenID?
     /// What a dialect has to know of the turn again.
     package var note: DialectNote?
 
@@ -49,14 +51,6 @@ package struct TurnRequest: Sendable {
         self.conversation = conversation
         self.input = input
     }
-}
-
-/// What to do with a turn when the conversation has others before it.
-package enum BusyPolicy: String, Sendable, Hashable, CaseIterable {
-    /// Wait in the conversation's queue.
-    case enqueue
-    /// Refuse with `conversation_busy`.
-    case reject
 }
 
 /// An accepted turn.
@@ -71,6 +65,8 @@ package struct SubmittedTurn: Sendable, Hashable {
     package let state: TurnState
     /// Turns before it without an outcome.
     package let ahead: Int
+    /// How long it may have to wait; nil when that cannot be told.
+    package let wait: Duration?
     /// The same client key had made it before.
     package let isRepeat: Bool
     /// The number of the conversation's event before the turn's first; 0 when it is not known.

@@ -55,7 +55,7 @@ final class TurnIntake: Sendable {
         guard let agent = try await reaching({ try await self.agents.agent(org: org, agent: request.agent) }) else {
             throw GatewayError.agentNotConfigured(request.agent.text)
         }
-        var submission = try self.submission(request, org: org)
+        var submission = try self.submission(request, org: org, agent: agent.configuration)
         let session = self.session(for: request, org: org, agentVersion: agent.version)
         if PlantedBug.joinedKeys.isPlanted, let key = session?.key {
             (submission.agent, submission.conversation) = (key.agent, key.conversation)
@@ -74,7 +74,11 @@ final class TurnIntake: Sendable {
         return try self.conclude(intake, session: session, request: request)
     }
 
-    private func submission(_ request: TurnRequest, org: OrganizationID) throws -> TurnSubmission {
+    private func submission(
+        _ request: TurnRequest,
+        org: OrganizationID,
+        agent: AgentConfiguration
+    ) throws -> TurnSubmission {
         var submission = TurnSubmission(
             id: try NewID.make(),
             org: org,
@@ -89,7 +93,8 @@ final class TurnIntake: Sendable {
         submission.deadlineSeconds = request.deadlineSeconds
         submission.metadata = request.metadata
         submission.note = request.note
-        submission.rejectIfBusy = request.onBusy == .reject
+        submission.onBusy = request.onBusy ?? agent.onBusy
+        submission.submitter = request.submitter
         return submission
     }
 
@@ -116,7 +121,10 @@ final class TurnIntake: Sendable {
         case .deleted: throw GatewayError.deleted
         case .conflict: throw GatewayError.idempotencyConflict(intake.turn)
         case .full: throw GatewayError.queueFull(limit: self.configuration.limits.queuedTurnsPerConversation)
-        case .busy: throw GatewayError.conversationBusy(ahead: intake.ahead)
+        case .busy: throw GatewayError.conversationBusy(ahead: intake.ahead, wait: intake.wait)
+        case .quota:
+            guard let (cap, limit) = intake.refusal else { throw PostgresError(.decoding, "no cap refused the turn") }
+            throw GatewayError.quotaReached(cap, limit: limit)
         case .accepted: self.wake(intake, session: session)
         case .repeated: break
         }
@@ -129,6 +137,7 @@ final class TurnIntake: Sendable {
             seq: intake.seq,
             state: intake.armed?.id == turn ? .running : state,
             ahead: intake.ahead,
+            wait: intake.armed?.id == turn || state != .queued ? .zero : intake.wait,
             isRepeat: intake.verdict == .repeated,
             logStart: max(0, intake.firstEvent - 1)
         )
@@ -144,8 +153,10 @@ final class TurnIntake: Sendable {
             return
         }
         if let session, session.number == intake.number {
+            if let turn = intake.interrupted { session.cancelRunningTurn(turn, isInterrupted: true) }
             session.look()
         } else if owner != self.configuration.replica {
+            if let turn = intake.interrupted { self.hints.send(.interrupt(intake.number, turn), to: owner) }
             self.hints.send(.look(intake.number), to: owner)
         }
     }

@@ -124,7 +124,7 @@ extension Store {
                 SELECT t.turn FROM turnpike.turns t
                 WHERE t.conversation_id = c.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
             ) next
-            WHERE c.ready_at IS NOT NULL AND NOT EXISTS (
+            WHERE c.ready_at IS NOT NULL AND c.parked IS NULL AND NOT EXISTS (
                 SELECT FROM turnpike.accounts a
                 WHERE \(unescaped: Self.accountFits) AND \(unescaped: Self.accountIsHosted))
             ORDER BY c.absent_at NULLS FIRST LIMIT \(limit)::integer

@@ -32,7 +32,7 @@ extension Store {
                 SET state = 'running', attempt = t.attempt + 1, started_at = now(), deferred_since = NULL,
                     deferred_for = NULL
                 FROM next WHERE t.turn = next.turn AND t.state = 'queued'
-                RETURNING t.turn, t.seq, t.run, t.attempt, t.input, t.deadline_seconds, t.cancel_requested_at
+                RETURNING t.turn, t.seq, t.run, t.attempt, t.input, t.deadline_seconds, t.cancel_requested_at, t.interrupted
             ), armed AS (
                 INSERT INTO turnpike.markers
                     (turn, conversation_id, deployment, replica, epoch, progress_deadline, hard_deadline)
@@ -52,6 +52,7 @@ extension Store {
                 FROM moved, started
             )
             SELECT turn, seq, run, attempt, input, deadline_seconds, cancel_requested_at IS NOT NULL AS cancel_requested,
+                interrupted,
                 moved.last_event, \(unescaped: SQLTime.text("now()")) AS at,
                 EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = started.turn) AS resumed
             FROM started, moved
@@ -75,7 +76,7 @@ extension Store {
         try await self.pool.query(
             """
             SELECT t.turn, t.seq, t.run, t.attempt, t.input, t.deadline_seconds,
-                t.cancel_requested_at IS NOT NULL AS cancel_requested,
+                t.cancel_requested_at IS NOT NULL AS cancel_requested, t.interrupted,
                 EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = t.turn) AS resumed
             FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
             WHERE c.id = \(fence.conversation.value)::bigint AND c.epoch = \(fence.epoch)::bigint
@@ -93,7 +94,8 @@ extension Store {
             input: try Self.input(row.get("input")),
             deadlineSeconds: try row.get("deadline_seconds"),
             cancelRequested: try row.get("cancel_requested"),
-            isResumed: try row.get("resumed")
+            isResumed: try row.get("resumed"),
+            isInterrupted: try row.get("interrupted")
         )
     }
 

@@ -3,30 +3,63 @@ import Faults
 import Postgres
 
 extension Store {
-    /// Claims up to `limit` conversations that are ready, oldest first, skipping those that somebody else is looking
-    /// at. A claim only hides the conversation for `hold`: a replica that dies right after it costs that much time.
-    /// `readyFor` leaves to others what has not been ready for that long. `acting` are the accounts for which there is room
-    /// here: what needs another is passed over, so that nothing queues behind it.
+    /// So many agents are looked at for one claim; those after them have their turn with the next.
+    private static let claimants = 64
+
+    /// Claims up to `limit` conversations that are ready, skipping those that somebody else is looking at. A claim only
+    /// hides the conversation for `hold`: a replica that dies right after it costs that much time. `readyFor` leaves to
+    /// others what has not been ready for that long.
+    ///
+    /// Organizations take turns, within each its agents, within each the oldest first; who has places by `held` has had
+    /// as many turns already. Where there are more agents than a claim looks at, it begins after `last`. `acting` are the
+    /// accounts for which there is room here: what needs another is passed over, so that nothing queues behind it.
     package func claim(
         limit: Int,
         hold: Duration,
         readyFor: Duration = .zero,
-        acting: [AccountID] = []
+        acting: [AccountID] = [],
+        held: [Claimant: Int] = [:],
+        after last: Claimant? = nil
     ) async throws -> [Claim] {
+        let held = Array(held)
         let rows = try await self.pool.query(
             """
-            WITH claimable AS (
-                SELECT c.id FROM turnpike.conversations c
+            WITH held AS (
+                SELECT org, agent, places
+                FROM unnest(\(held.map { $0.key.org?.text ?? "" })::text[], \(held.map(\.key.agent.text))::text[],
+                    \(held.map { Int64($0.value) })::bigint[]) AS h (org, agent, places)
+            ), claimants AS MATERIALIZED (
+                SELECT r.org, r.agent,
+                    (SELECT coalesce(sum(h.places), 0) FROM held h WHERE h.org = r.org) AS org_places,
+                    (SELECT coalesce(sum(h.places), 0) FROM held h WHERE h.org = r.org AND h.agent = r.agent) AS places
+                FROM turnpike.ready_claimants(\(last?.org?.text ?? "")::text, \(last?.agent.text ?? "")::text,
+                    now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond',
+                    \(Self.claimants)::integer) r
+            ), ready AS (
+                SELECT c.id, c.ready_at, r.org, r.org_places,
+                    r.places + row_number() OVER (PARTITION BY r.org, r.agent ORDER BY c.ready_at) AS place
+                FROM claimants r CROSS JOIN LATERAL (
+                    SELECT c.id, c.ready_at FROM turnpike.conversations c
+                    WHERE coalesce(c.org::text, '') = r.org AND c.agent = r.agent
+                        AND c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
+                        AND c.parked IS NULL AND NOT EXISTS (
+                            SELECT FROM turnpike.agents n
+                            WHERE n.org = coalesce(c.org, 'default') AND n.agent = c.agent
+                                AND n.account_provider IS NOT NULL AND NOT EXISTS (
+                                    SELECT FROM turnpike.accounts a
+                                    WHERE a.account = ANY (\(acting.map(\.text))::uuid[])
+                                        AND \(unescaped: Self.accountFits)))
+                    ORDER BY c.ready_at LIMIT 3 * \(limit)::integer
+                ) c
+            ), fair AS (
+                -- More than are wanted, for those that others are claiming at this moment.
+                SELECT id, ready_at, org_places + row_number() OVER (PARTITION BY org ORDER BY place, ready_at) AS place
+                FROM ready ORDER BY 3, 2 LIMIT 3 * \(limit)::integer
+            ), claimable AS (
+                SELECT c.id FROM fair f JOIN turnpike.conversations c ON c.id = f.id
                 WHERE c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
                     AND c.parked IS NULL
-                    AND NOT EXISTS (
-                        SELECT FROM turnpike.agents n
-                        WHERE n.org = coalesce(c.org, 'default') AND n.agent = c.agent
-                            AND n.account_provider IS NOT NULL AND NOT EXISTS (
-                                SELECT FROM turnpike.accounts a
-                                WHERE a.account = ANY (\(acting.map(\.text))::uuid[])
-                                    AND \(unescaped: Self.accountFits)))
-                ORDER BY c.ready_at LIMIT \(limit)::integer
+                ORDER BY f.place, f.ready_at LIMIT \(limit)::integer
                 FOR UPDATE OF c SKIP LOCKED
             ), claimed AS (
                 UPDATE turnpike.conversations c

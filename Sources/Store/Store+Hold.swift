@@ -27,6 +27,8 @@ package struct HeldState: Sendable, Hashable {
     package let running: TurnID?
     /// The running turn is to be cancelled.
     package let isCancelling: Bool
+    /// It is a newer turn that asked for that.
+    package let isInterrupted: Bool
 }
 
 extension Store {
@@ -172,7 +174,8 @@ extension Store {
     package func inspect(_ fences: [Fence], idle: Set<ConversationNumber> = []) async throws -> [HeldState] {
         let rows = try await self.pool.query(
             """
-            SELECT h.id, s.held, s.waiting, c.running, s.cancelling
+            SELECT h.id, s.held, s.waiting, c.running, s.cancelling,
+                coalesce((SELECT t.interrupted FROM turnpike.turns t WHERE t.turn = c.running), false) AS interrupted
             FROM unnest(\(fences.map(\.conversation.value))::bigint[], \(fences.map(\.epoch))::bigint[],
                         \(fences.map(\.nonce.text))::uuid[],
                         \(fences.map { idle.contains($0.conversation) })::boolean[]) AS h (id, epoch, nonce, idle)
@@ -192,7 +195,8 @@ extension Store {
                 isHeld: try row.get("held"),
                 isWaiting: try row.get("waiting"),
                 running: try row.optionalID("running"),
-                isCancelling: try row.get("cancelling")
+                isCancelling: try row.get("cancelling"),
+                isInterrupted: try row.get("interrupted")
             )
         }
     }

@@ -26,8 +26,10 @@ package struct TurnSubmission: Sendable {
     package var metadata: JSONValue?
     /// Turns that may wait in the conversation.
     package var queueLimit: Int
-    /// Refuse rather than wait behind others.
-    package var rejectIfBusy: Bool
+    /// What to do when others are ahead.
+    package var onBusy: BusyPolicy
+    /// The token that it was submitted with.
+    package var submitter: TokenID?
     /// What a dialect has to know of the turn again.
     package var note: DialectNote?
 
@@ -47,15 +49,15 @@ package struct TurnSubmission: Sendable {
         self.run = run
         self.input = input
         self.queueLimit = queueLimit
-        self.rejectIfBusy = false
+        self.onBusy = .enqueue
     }
 }
 
 /// What became of a submission.
-package struct Intake: Sendable, Hashable {
+package struct Intake: Sendable {
     /// The verdict of `turnpike.enqueue_turn`.
     package enum Verdict: String, Sendable, Hashable {
-        case accepted, repeated, conflict, deleted, full, busy
+        case accepted, repeated, conflict, deleted, full, busy, quota
     }
 
     /// What became of the submission.
@@ -70,13 +72,19 @@ package struct Intake: Sendable, Hashable {
     package let state: TurnState?
     /// Turns before this one without an outcome.
     package let ahead: Int
+    /// How long the turn may have to wait; nil when that cannot be told.
+    package let wait: Duration?
+    /// The cap that is reached and where it is, with the verdict `quota`.
+    package let refusal: (cap: QuotaCap, limit: Int)?
+    /// The running turn whose worker is to be told that this one interrupts it.
+    package let interrupted: TurnID?
     /// Who owns the conversation now, so who should be told.
     package let owner: ReplicaID?
     /// The turn that was handed over in the same transaction; the oldest of the queue, so not always the new one.
     package let armed: ArmedTurn?
     /// The number of the turn's first event; 0 unless accepted.
     package let firstEvent: Int64
-    /// What was written to the log: the turn's first event, and that the armed one has started.
+    /// What was written to the log: the turn's first event, and that the armed one has started. Empty when there was more.
     package let events: [EventRecord]
 }
 
@@ -126,6 +134,8 @@ extension Store {
     func acceptOnce(_ submission: TurnSubmission, handOver: HandOver?) async throws -> Intake {
         var statements = [try Self.enqueue(submission)]
         if let note = submission.note { statements.append(try Self.write(note, of: submission)) }
+        let interruption = submission.onBusy == .interrupt ? statements.count : nil
+        if interruption != nil { statements.append(try Self.interrupt(aheadOf: submission.id)) }
         if let handOver { statements.append(Self.arm(handOver)) }
         try await Self.reach(.acceptBefore)
         let results = try await self.pipeline(statements, of: submission.org)
@@ -134,15 +144,25 @@ extension Store {
             throw PostgresError(.decoding, "enqueue_turn gave no known verdict")
         }
         let armed = handOver == nil ? nil : results.last?.first
+        let interrupted = try interruption.flatMap { results[$0].first }.map(Interruption.init)
         var events = verdict == .accepted ? [try Self.queuedEvent(row)] : []
         if let armed { events.append(try Self.startedEvent(armed)) }
+        if let interrupted, interrupted.ended > 0 { events = [] }
+        let ahead = try interrupted?.ahead ?? row.get("ahead", as: Int.self)
         return Intake(
             verdict: verdict,
             turn: try row.optionalID("turn"),
             number: ConversationNumber(try row.get("conversation_id")),
             seq: try row.get("seq"),
             state: try row.get("state", as: String?.self).flatMap(TurnState.init(rawValue:)),
-            ahead: try row.get("ahead"),
+            ahead: ahead,
+            wait: WaitEstimate.wait(
+                ahead: ahead,
+                typical: try row.optionalMilliseconds("turn_ms"),
+                elapsed: try row.optionalMilliseconds("elapsed_ms")
+            ),
+            refusal: try Self.refusal(row),
+            interrupted: interrupted?.running,
             owner: try row.optionalID("owner_replica"),
             armed: try armed.map(Self.armedTurn),
             firstEvent: try row.get("first_event"),
@@ -154,6 +174,13 @@ extension Store {
     private func pipeline(_ statements: [Query], of org: OrganizationID?) async throws -> [[Row]] {
         guard let org else { return try await self.pool.pipeline(statements) }
         return try await WalledPool(org: org, pool: self.pool).pipeline(statements)
+    }
+
+    private static func refusal(_ row: Row) throws -> (cap: QuotaCap, limit: Int)? {
+        guard let cap = try row.get("refused_by", as: String?.self).flatMap(QuotaCap.init(rawValue:)) else {
+            return nil
+        }
+        return (cap, try row.get("refused_at"))
     }
 
     /// The event that `turnpike.enqueue_turn` wrote, in its very words.
@@ -183,7 +210,8 @@ extension Store {
                 p_metadata => \(metadata)::jsonb,
                 p_turn => \(submission.id.text)::uuid,
                 p_queue_limit => \(submission.queueLimit)::integer,
-                p_reject_if_busy => \(submission.rejectIfBusy)::boolean)
+                p_reject_if_busy => \(submission.onBusy == .reject)::boolean,
+                p_submitter => \(submission.submitter?.text)::uuid)
             """
     }
 }

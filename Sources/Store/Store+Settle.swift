@@ -173,7 +173,7 @@ extension Store {
             ), ended AS (
                 UPDATE turnpike.turns t SET state = \(outcome.state)::text, ended_at = now()
                 FROM \(unescaped: Self.discharged(settlement.turn)) d WHERE t.turn = d.turn
-                RETURNING t.turn, t.org, t.attempt
+                RETURNING t.turn, t.org, t.attempt, extract(epoch FROM now() - t.started_at) * 1000 AS took
             ), outcome AS (
                 INSERT INTO turnpike.outcomes
                     (turn, state, code, message, reply, stop_reason, usage, epoch, owner_nonce)
@@ -200,7 +200,9 @@ extension Store {
             )
             UPDATE turnpike.conversations c
             SET head = \(head)::bigint, running = NULL, last_event = c.last_event + \(types.count)::integer,
-                active_at = now()\(unescaped: outcome.state == "completed" ? Self.ownerStamp : "")
+                active_at = now()\(unescaped: outcome.state == "completed" ? Self.ownerStamp : ""),
+                turn_ms = CASE WHEN \(settlement.outcome.state == .completed)::boolean
+                    THEN (3 * coalesce(c.turn_ms, ended.took) + ended.took) / 4 ELSE c.turn_ms END
             FROM held, ended WHERE c.id = held.id
             RETURNING c.last_event, \(unescaped: SQLTime.text("now()")) AS at
             """

@@ -5,8 +5,8 @@ extension Store {
     /// So many earlier turns are looked at, however short they are.
     private static let transcriptTurns = 500
 
-    /// What was said before the turn `seq`: the inputs and replies of completed turns, and of cancelled ones as far as
-    /// they came, the newest whose texts fit into `maximumBytes`. A fork's goes on with its origin's, from the turn back
+    /// What was said before the turn `seq`: the inputs and replies of completed turns, and of cancelled and interrupted
+    /// ones as far as they came, the newest whose texts fit into `maximumBytes`. A fork's goes on with its origin's, from the turn back
     /// that it began with. Read, like the snapshots, only after the term has begun.
     package func transcript(
         _ number: ConversationNumber,
@@ -32,7 +32,7 @@ extension Store {
                          FROM jsonb_array_elements(t.input) WITH ORDINALITY AS p (part, ord)) AS input
                     FROM turnpike.turns t JOIN turnpike.outcomes o ON o.turn = t.turn
                     WHERE t.conversation_id = l.id AND t.seq < l.before
-                        AND (o.state = 'completed' OR (o.state = 'cancelled' AND o.reply <> ''))
+                        AND (o.state = 'completed' OR ((o.state = 'cancelled' OR o.code = 'interrupted') AND o.reply <> ''))
                     ORDER BY t.seq DESC LIMIT \(Self.transcriptTurns + 1)::integer) s
                 WHERE NOT l.gone ORDER BY s.seq DESC LIMIT \(Self.transcriptTurns + 1)::integer
             ), measured AS (

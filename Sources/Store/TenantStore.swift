@@ -25,6 +25,7 @@ extension TenantStore {
             CASE t.state WHEN 'queued' THEN
                 (SELECT count(*) FROM turnpike.turns b WHERE b.conversation_id = t.conversation_id
                     AND b.seq < t.seq AND b.state IN ('queued', 'running')) ELSE 0 END AS ahead,
+            c.turn_ms, CASE t.state WHEN 'queued' THEN turnpike.elapsed_ms(c.running) END AS elapsed_ms,
             \(SQLTime.text("t.queued_at")) AS queued_at,
             \(SQLTime.text("t.started_at")) AS started_at,
             \(SQLTime.text("t.ended_at")) AS ended_at,
@@ -85,6 +86,7 @@ extension TenantStore {
                 usage: try row.get("usage")
             )
         }
+        let ahead: Int = try row.get("ahead")
         return TurnRecord(
             id: try row.id("turn"),
             agent: try row.get("agent"),
@@ -93,13 +95,19 @@ extension TenantStore {
             seq: try row.get("seq"),
             input: try row.get("input"),
             state: state,
-            ahead: try row.get("ahead"),
+            ahead: ahead,
             attempt: try row.get("attempt"),
             deferredFor: try row.get("deferred_for"),
             queuedAt: try row.get("queued_at"),
             startedAt: try row.get("started_at"),
             endedAt: try row.get("ended_at"),
-            outcome: outcome
+            outcome: outcome,
+            wait: WaitEstimate.wait(
+                ahead: ahead,
+                typical: try row.optionalMilliseconds("turn_ms"),
+                elapsed: try row.optionalMilliseconds("elapsed_ms"),
+                isHeldBack: try state == .queued && row.get("deferred_for", as: String?.self) != nil
+            )
         )
     }
 

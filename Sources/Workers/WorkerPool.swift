@@ -157,8 +157,11 @@ package final class WorkerPool: Sendable {
     package var placesTaken: Int { self.state.withLock { $0.places } }
 
     /// Whether every place is taken, and by workers that do not make room.
-    package var isFull: Bool {
-        self.state.withLock { $0.places - $0.spares.count >= self.limits.workersPerReplica }
+    package var isFull: Bool { self.freePlaces <= 0 }
+
+    /// Places that nobody has, or only a spare.
+    package var freePlaces: Int {
+        self.state.withLock { self.limits.workersPerReplica - $0.places + $0.spares.count }
     }
 
     private func setGauges(_ metrics: Metrics) {

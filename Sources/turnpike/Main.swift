@@ -50,6 +50,8 @@ struct Main {
         case "token create": try await TokenCommands(context: context).create()
         case "token list": try await TokenCommands(context: context).list()
         case "token revoke": try await TokenCommands(context: context).revoke()
+        case "quota show": try await QuotaCommands(context: context).show()
+        case "quota set": try await QuotaCommands(context: context).set()
         case "chat": return try await ChatCommand(context).run()
         case "drain": try await DrainCommand(context: context).run()
         case "snapshots list": try await SnapshotCommands(context: context).list()

@@ -36,6 +36,7 @@ struct ErrorTests {
         Case(GatewayError.idempotencyConflict(nil), 409, "idempotency_conflict", Self.once),
         Case(GatewayError.conversationBusy(ahead: 3), 409, "conversation_busy", Self.once),
         Case(GatewayError.queueFull(limit: 100), 429, "queue_full", Self.later),
+        Case(GatewayError.quotaReached(.tokenTurns, limit: 2), 429, "quota_reached", Self.later),
         Case(GatewayError.alreadyEnded, 409, "already_ended", Self.once),
         Case(GatewayError.invalid(member: "command", problem: "must name a program"), 400, "invalid_request"),
         Case(GatewayError.agentNotConfigured("a"), 404, "agent_not_configured"),
@@ -75,13 +76,13 @@ struct ErrorTests {
         #expect(members["code"]?.text == expected.code)
         #expect(members["request_id"]?.text == "r-1")
         #expect(members["message"]?.text?.isEmpty == false)
-        let names = Set(members.keys).subtracting(["ahead"])
+        let names = Set(members.keys).subtracting(["position", "wait_seconds"])
         #expect(names == ["type", "code", "message", "param", "request_id"])
     }
 
     @Test("every gateway error and every status of the server has a case above")
     func complete() {
-        #expect(Self.cases.count { $0.error is GatewayError } == 10)
+        #expect(Self.cases.count { $0.error is GatewayError } == 11)
         let sent = HTTPError.Code.allCases.filter { ![417, 499, 500].contains($0.status) }
         let tested = Self.cases.compactMap { ($0.error as? HTTPError)?.code }
         #expect(Set(sent) == Set(tested))
@@ -101,7 +102,7 @@ struct ErrorTests {
     @Test("a busy conversation says how many turns are ahead")
     func ahead() throws {
         let body = try Self.body(APIError(GatewayError.conversationBusy(ahead: 3)).response(requestID: nil))
-        #expect(body["error"]?["ahead"]?.integer == 3)
+        #expect(body["error"]?["position"]?.integer == 3)
         #expect(body["error"]?["message"]?.text == "3 turns are ahead")
     }
 

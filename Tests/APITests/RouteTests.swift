@@ -90,7 +90,7 @@ struct RouteTests {
             ("POST", turns, #"{"input":1}"#, 400, "invalid_request"),
             ("POST", turns, #"{"input":"x","what":1}"#, 400, "invalid_request"),
             ("POST", turns, #"{"input":"\u0000"}"#, 400, "invalid_request"),
-            ("POST", turns, #"{"input":"x","on_busy":"interrupt"}"#, 400, "invalid_request"),
+            ("POST", turns, #"{"input":"x","on_busy":"later"}"#, 400, "invalid_request"),
             ("POST", "/v1/agents/nobody/conversations/c/turns", #"{"input":"x"}"#, 404, "agent_not_configured"),
             ("POST", "/v1/agents/a%00b/turns", #"{"input":"x"}"#, 400, "bad_request"),
             ("POST", "/v1/agents/a%0d%0ab/turns", #"{"input":"x"}"#, 400, "bad_request"),

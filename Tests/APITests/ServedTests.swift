@@ -236,7 +236,7 @@ struct ServedTests {
             #expect(second?["position"]?.integer == 1)
             let busy = try await fixture.client.send("POST", path, #"{"input":"x","on_busy":"reject"}"#)
             #expect(busy.code == "conversation_busy")
-            #expect(try busy.json()["error"]?["ahead"]?.integer == 2)
+            #expect(try busy.json()["error"]?["position"]?.integer == 2)
             #expect(busy.headers["x-should-retry"] == "false")
             #expect(try await fixture.client.send("POST", path, #"{"input":"x"}"#).status == 202)
             let full = try await fixture.client.send("POST", path, #"{"input":"x"}"#)

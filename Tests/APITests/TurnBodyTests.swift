@@ -75,7 +75,7 @@ struct TurnBodyTests {
             "invalid_request",
             "metadata"
         ),
-        Bad(#"{"input":"x","on_busy":"interrupt"}"#, "invalid_request", "on_busy"),
+        Bad(#"{"input":"x","on_busy":"later"}"#, "invalid_request", "on_busy"),
         Bad(#"{"input":"x","on_busy":"ENQUEUE"}"#, "invalid_request", "on_busy"),
         Bad(#"{"input":"x","on_busy":1}"#, "invalid_request", "on_busy"),
         Bad(#"{"input":"x","deadline_seconds":0}"#, "invalid_request", "deadline_seconds"),

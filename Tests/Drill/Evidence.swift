@@ -75,6 +75,18 @@ extension Cluster {
         }
     }
 
+    /// By how much the counters of the quotas differ from what counting anew gives.
+    private static let leaked: Query = """
+        SELECT coalesce(sum(abs(open - real)), 0)::bigint AS count FROM (
+            SELECT q.open, (SELECT count(*) FROM turnpike.turns t WHERE t.org = q.org AND t.ended_at IS NULL) AS real
+            FROM turnpike.quotas q
+            UNION ALL
+            SELECT c.open, (SELECT count(*) FROM turnpike.turns t
+                WHERE t.org = c.org AND t.submitter = c.token AND t.ended_at IS NULL)
+            FROM turnpike.quota_tokens c
+        ) counters
+        """
+
     /// What is left lying about once nothing is asked of the replicas any more.
     func leftovers() async throws -> [Violation] {
         var found: [String] = []
@@ -82,6 +94,7 @@ extension Cluster {
             if count > limit { found.append("\(count) \(what), at most \(limit) expected") }
         }
         expect("markers", try await self.count("SELECT count(*) FROM turnpike.markers"), atMost: 0)
+        expect("reservations that no turn has", try await self.count(Self.leaked), atMost: 0)
         let open: Query = "SELECT count(*) FROM turnpike.deployments WHERE ended_at IS NULL"
         expect("open deployments", try await self.count(open), atMost: 0)
         expect(

@@ -59,7 +59,7 @@ struct IntakeTests {
         let fixture = try await StoreFixture.make()
         try await fixture.accept("c")
         var submission = try fixture.submission("c")
-        submission.rejectIfBusy = true
+        submission.onBusy = .reject
         let intake = try await fixture.store.accept(submission)
         #expect(intake.verdict == .busy && intake.ahead == 1)
     }

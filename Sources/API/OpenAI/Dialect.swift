@@ -62,6 +62,7 @@ enum Dialect {
         }
         do {
             var request = try await make()
+            request.submitter = call.principal.token
             request.clientKey = key
             if key != nil { request.bodyHash = fingerprint }
             if isMarked || request.note != nil {

@@ -26,7 +26,7 @@ struct FollowedTurn: Sendable {
 struct DialectFollower: Sendable {
     /// The longest silence on a stream; then a comment is sent.
     let keepalive: Duration
-    let log: Logger
+    let departure: Departure
 
     /// A stream that ends when `start`, fed with the turn's events, is over.
     func stream(
@@ -85,16 +85,7 @@ struct DialectFollower: Sendable {
         if !projection.isOver { await self.left(call, turn) }
     }
 
-    /// The client left before the end. A replica that leaves takes its clients' connections away, which is no wish of
-    /// theirs.
     private func left(_ call: Call, _ turn: FollowedTurn) async {
-        guard turn.cancelsOnDisconnect, Task.isCancelled, !call.tenant.isDraining else { return }
-        // This task is cancelled, and what it asks of the database would be too; the new one is awaited right here.
-        let result = await Task { try await call.tenant.cancel(turn.id) }.result
-        guard case .failure(let error) = result, error as? GatewayError != .alreadyEnded else { return }
-        self.log.warning(
-            "a turn whose client left could not be cancelled",
-            ["turn": .text(turn.id.text), "error": .error(error)]
-        )
+        if turn.cancelsOnDisconnect { await self.departure.cancel(turn.id, of: call) }
     }
 }

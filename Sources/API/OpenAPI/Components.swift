@@ -42,6 +42,13 @@ enum Components {
             "workers": Schema.list(Schema.object(["state": Schema.text, "pid": Schema.number, "agent": Schema.name])),
             "circuits": Schema.list(Schema.object(["agent": Schema.name, "state": Schema.text])),
         ]),
+        "Quota": Schema.request(
+            Dictionary(
+                uniqueKeysWithValues: QuotaCap.allCases.map { ($0.rawValue, Schema.integer(0...Int64(Quota.largest))) }
+            ),
+            required: []
+        ),
+        "Quotas": Schema.object(["quota": Schema.reference("Quota"), "open_turns": Schema.number]),
         "DeadLetters": Schema.object([
             "dead_letters": Schema.list(Schema.object(["turn": Schema.uuid, "code": Schema.text]))
         ]),
@@ -70,12 +77,19 @@ enum Components {
                 "on_busy": Schema.choice(BusyPolicy.allCases.map(\.rawValue)),
                 "deadline_seconds": Schema.integer(1...86_400),
                 "metadata": Schema.map, "client_key": Schema.text(1...200, pattern: "^[ -~]+$"),
+                "on_disconnect": Schema.choice(["continue", "cancel"]),
             ],
             required: ["input"]
         ),
-        "SubmittedTurn": Schema.object(["turn": Schema.object(["id": Schema.uuid, "seq": Schema.number])]),
+        "SubmittedTurn": Schema.object([
+            "turn": Schema.object([
+                "id": Schema.uuid, "seq": Schema.number, "position": Schema.number,
+                "wait_seconds": Schema.orNull(Schema.number),
+            ])
+        ]),
         "Turn": Schema.object([
             "id": Schema.uuid, "seq": Schema.number, "agent": Schema.name, "state": Schema.text,
+            "position": Schema.number, "wait_seconds": Schema.orNull(Schema.number),
             "input": Schema.list(Schema.map), "outcome": Schema.orNull(Schema.map),
         ]),
         "OneTurn": Schema.object(["turn": Schema.reference("Turn")]),
@@ -143,6 +157,7 @@ enum Components {
                 "network": Schema.choice(WorkerNetwork.allCases.map(\.rawValue)),
                 "read_only_paths": Schema.list(AgentSchemas.path),
                 "permissions": Schema.choice(PermissionPolicy.allCases.map(\.rawValue)),
+                "on_busy": Schema.choice(BusyPolicy.allCases.map(\.rawValue)),
                 "account": Schema.map, "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
                 "usage": Schema.choice(UsageMode.allCases.map(\.rawValue)),
                 "mcp_servers": Schema.list(AgentSchemas.server), "limits": Schema.reference("AgentLimits"),

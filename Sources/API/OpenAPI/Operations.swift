@@ -222,6 +222,12 @@ extension Operation {
             statuses: [201]
         ),
         "DELETE /v1/tokens/{token}": Operation("Revoke a token.", .nothing, statuses: [204]),
+        "GET /v1/quotas": Operation("Show the organization's caps on turns without an outcome.", .json("Quotas")),
+        "PUT /v1/quotas": Operation(
+            "Replace the organization's caps; what is left out or null is not capped.",
+            body: "Quota",
+            .json("Quotas")
+        ),
         "POST /v1/session": Operation(
             "Sign a browser in.",
             body: "Empty",
@@ -250,6 +256,12 @@ extension Operation {
             body: "Empty",
             isBodyOptional: true,
             .json("Organization")
+        ),
+        "GET /v1/organizations/{org}/quotas": Operation("Show an organization's caps.", .json("Quotas")),
+        "PUT /v1/organizations/{org}/quotas": Operation(
+            "Replace an organization's caps.",
+            body: "Quota",
+            .json("Quotas")
         ),
         "GET /livez": Operation("Whether the process answers.", .json("Status")),
         "GET /readyz": Operation("Whether a balancer should send requests here.", .json("Status")),

@@ -1,0 +1,31 @@
+package import Domain
+import Store
+
+extension Tenant {
+    /// The organization's caps, and how many of its turns have no outcome. Throws `notFound` when it does not exist.
+    package func quota() async throws -> QuotaRecord {
+        guard let record = try await reaching({ try await self.store.quota() }) else {
+            throw GatewayError.notFound("organization")
+        }
+        return record
+    }
+
+    /// Replaces the organization's caps; in force on every replica at once. Throws `notFound`.
+    package func set(_ quota: Quota) async throws -> QuotaRecord {
+        _ = try await self.quota()
+        try await reaching { try await self.store.set(quota) }
+        return try await self.quota()
+    }
+}
+
+extension Gateway {
+    /// The caps of any organization. For operators.
+    package func quota(of org: OrganizationID) async throws -> QuotaRecord {
+        try await self.tenant(org).quota()
+    }
+
+    /// Replaces the caps of any organization. For operators.
+    package func set(_ quota: Quota, of org: OrganizationID) async throws -> QuotaRecord {
+        try await self.tenant(org).set(quota)
+    }
+}
