@@ -71,6 +71,7 @@ let package = Package(
                 .embedInCode("0015_walls.sql"),
                 .embedInCode("0016_quotas.sql"),
                 .embedInCode("0017_fair_claims.sql"),
+                .embedInCode("0018_schedules.sql"),
             ],
             swiftSettings: house
         ),

@@ -32,5 +32,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0015_walls", PackageResources._015_walls_sql),
         MigrationFile("0016_quotas", PackageResources._016_quotas_sql),
         MigrationFile("0017_fair_claims", PackageResources._017_fair_claims_sql),
+        MigrationFile("0018_schedules", PackageResources._018_schedules_sql),
     ]
 }

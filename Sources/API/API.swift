@@ -20,6 +20,7 @@ package struct API: Sendable {
     let tokens = TokenRoutes()
     let accounts = AccountRoutes()
     let quotas = QuotaRoutes()
+    let schedules = ScheduleRoutes()
     let sessions = SessionRoutes()
     let operators = OperatorRoutes()
     let health: HealthRoutes

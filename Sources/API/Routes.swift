@@ -8,6 +8,7 @@ extension API {
         let conversation = "\(agent)/conversations/{conversation}"
         let response = "/v1/responses/{response}"
         let thread = "/v1/conversations/{conversation}"
+        let schedule = "/v1/schedules/{schedule}"
         return [
             Route("POST", "\(conversation)/turns", .scoped(.turns, self.turns.submit)),
             Route("GET", "\(conversation)/turns", .scoped(.turns, self.turns.list)),
@@ -31,6 +32,12 @@ extension API {
             Route("GET", "/v1/approval-rules", .scoped(.agents, self.approvalRules.list)),
             Route("POST", "/v1/approval-rules", .scoped(.agents, self.approvalRules.create)),
             Route("DELETE", "/v1/approval-rules/{rule}", .scoped(.agents, self.approvalRules.delete)),
+            Route("GET", "/v1/schedules", .scoped(.turns, self.schedules.list)),
+            Route("GET", schedule, .scoped(.turns, self.schedules.show)),
+            Route("PUT", schedule, .scoped(.turns, self.schedules.put)),
+            Route("DELETE", schedule, .scoped(.turns, self.schedules.delete)),
+            Route("POST", "\(schedule)/pause", .scoped(.turns, self.schedules.pause)),
+            Route("POST", "\(schedule)/resume", .scoped(.turns, self.schedules.resume)),
 
             Route("GET", "/v1/agents", .scoped(.agents, self.agents.list)),
             Route("GET", agent, .scoped(.agents, self.agents.show)),

@@ -57,6 +57,9 @@ package struct Limits: Sendable, Hashable {
     /// Between two stretches of the walk that looks for snapshots which no agent keeps any longer.
     package var pruneInterval: Duration = .seconds(10)
 
+    /// Between two looks for schedules whose time has come.
+    package var schedulePoll: Duration = .seconds(1)
+
     // The lock session.
     /// Between two heartbeats of the lock session.
     package var heartbeatInterval: Duration = .seconds(1)

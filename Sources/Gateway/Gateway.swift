@@ -46,6 +46,7 @@ package struct Gateway: Sendable {
     let pruner: SnapshotPruner
     let caretaker: Caretaker
     let accounts: AccountKeeper
+    let schedules: ScheduleKeeper
     let tokens: TokenDesk
     let checker: AgentChecker
     let circuits: CircuitBoard
@@ -57,7 +58,9 @@ package struct Gateway: Sendable {
 
     /// What does the replica's own work, in dependency order; stopped before everything else.
     package var workingServices: [any Service] {
-        [self.sweeper, self.pruner, self.caretaker, self.accounts, self.dispatcher, self.spares]
+        [
+            self.sweeper, self.pruner, self.caretaker, self.accounts, self.dispatcher, self.spares, self.schedules,
+        ]
     }
 
     /// What `org` can ask for.

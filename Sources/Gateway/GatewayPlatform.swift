@@ -86,6 +86,7 @@ extension Gateway {
         self.caretaker = Caretaker(tools: tools, sweeper: self.sweeper)
         self.accounts = AccountKeeper(tools: tools, configuration: configuration)
         self.circuits = CircuitBoard(store: store, replica: configuration.replica, workers: platform.workers)
+        self.schedules = ScheduleKeeper(tools: tools, isDraining: { [intake] in intake.isDraining })
         self.presence = Self.presence(
             configuration,
             store: store,

@@ -24,7 +24,8 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
     }
 
     /// Every call that there is; a test compares the names with the sources.
-    static let all: [TenantCall] = [turns, conversations, agents, approvals, rules, accounts, snapshots, dialect].flatMap { $0 }
+    static let all: [TenantCall] = [turns, conversations, agents, approvals, rules, accounts, quotas, schedules, snapshots, dialect]
+        .flatMap { $0 }
 
     private static let turns: [TenantCall] = [
         TenantCall("turn(_:)") { try await $0.turn($1.settled) as Any },
@@ -120,6 +121,31 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
         },
         TenantCall("deleteAccount(_:)") { try await $0.deleteAccount($1.account) },
         TenantCall("deleteLabel(_:of:)") { try await $0.deleteLabel(WallFixture.label, of: $1.account) },
+    ]
+
+    private static let quotas: [TenantCall] = [
+        TenantCall("quota()") { store, _ in try await store.quota() as Any },
+        TenantCall("set(_:)") { store, _ in
+            try await store.set(Quota(organizationTurns: 7))
+            return store.org.text
+        },
+    ]
+
+    private static let schedules: [TenantCall] = [
+        TenantCall("schedules(after:limit:)") { store, _ in try await store.schedules(after: nil, limit: 10) },
+        TenantCall("schedule(_:)") { store, _ in try await store.schedule(WallFixture.schedule) as Any },
+        TenantCall("now()") { store, _ in
+            _ = try await store.now()
+            return store.org.text
+        },
+        TenantCall("put(_:_:next:submitter:)") {
+            let put = try await $0.put(WallFixture.schedule, WallFixture.plan("theirs"), next: nil, submitter: $1.token)
+            return $0.org.text + put.schedule.cron.text
+        },
+        TenantCall("pause(_:_:next:)") { store, _ in
+            try await store.pause(WallFixture.schedule, true, next: nil)?.schedule.isPaused as Any
+        },
+        TenantCall("deleteSchedule(_:)") { store, _ in try await store.deleteSchedule(WallFixture.schedule) },
     ]
 
     private static let snapshots: [TenantCall] = [

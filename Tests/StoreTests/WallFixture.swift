@@ -20,6 +20,22 @@ struct WallFixture {
     let account: AccountID
 
     static let label = "theirs"
+    static let schedule: ScheduleID = {
+        guard let name = try? ScheduleID("s") else { preconditionFailure("a good name") }
+        return name
+    }()
+
+    static func plan(_ text: String) throws -> Schedule {
+        Schedule(
+            agent: try AgentID("echo"),
+            cron: try CronExpression("0 0 * * *"),
+            timeZone: "UTC",
+            catchUp: .skip,
+            input: TurnInput(text: text),
+            isPaused: false
+        )
+    }
+
     static let fingerprint = [UInt8](repeating: 5, count: 32)
 
     /// The organization asks for what is its own.
@@ -85,6 +101,7 @@ struct WallFixture {
             reason: nil,
             by: token
         )
+        _ = try await victim.tenant.put(self.schedule, self.plan("x"), next: 4_000_000_000, submitter: token)
         return WallFixture(
             victim: victim,
             conversation: try ConversationID("c"),

@@ -81,6 +81,28 @@ enum Components {
             ],
             required: ["input"]
         ),
+        "ScheduleRequest": Schema.request(
+            [
+                "agent": Schema.name, "cron": Schema.text(1...200), "time_zone": Schema.text(1...100),
+                "catch_up": Schema.choice(CatchUp.allCases.map(\.rawValue)), "paused": Schema.flag,
+                "input": Schema.either(
+                    Schema.text(1...1_000_000),
+                    Schema.list(Schema.reference("TextPart"), atLeast: 1)
+                ),
+            ],
+            required: ["cron", "input"]
+        ),
+        "Schedule": Schema.object([
+            "id": Schema.name, "agent": Schema.name, "cron": Schema.text, "time_zone": Schema.text,
+            "catch_up": Schema.text, "input": Schema.list(Schema.map), "paused": Schema.flag, "runs": Schema.number,
+            "next_at": Schema.orNull(Schema.time), "last_at": Schema.orNull(Schema.time),
+            "last_turn": Schema.orNull(Schema.uuid), "created_at": Schema.time, "updated_at": Schema.time,
+        ]),
+        "OneSchedule": Schema.object(["schedule": Schema.reference("Schedule")]),
+        "Schedules": Schema.object([
+            "schedules": Schema.list(Schema.reference("Schedule")), "next": Schema.orNull(Schema.name),
+        ]),
+        "TextPart": Schema.object(["type": Schema.choice(["text"]), "text": Schema.text(1...1_000_000)]),
         "SubmittedTurn": Schema.object([
             "turn": Schema.object([
                 "id": Schema.uuid, "seq": Schema.number, "position": Schema.number,

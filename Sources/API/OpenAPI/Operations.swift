@@ -18,7 +18,34 @@ extension Operation {
 
     static let all = Self.native.merging(Self.dialects) { first, _ in first }
         .merging(Self.accounts) { first, _ in first }
-        .merging(Self.installation) { first, _ in first }
+        .merging(Self.installation) { first, _ in first }.merging(Self.schedules) { first, _ in first }
+
+    private static let schedules: [String: Operation] = [
+        "GET /v1/schedules": Operation("List schedules by name.", query: Self.page, .json("Schedules")),
+        "GET /v1/schedules/{schedule}": Operation("Show a schedule.", .json("OneSchedule")),
+        "PUT /v1/schedules/{schedule}": Operation(
+            "Create or replace a schedule: an agent is told the same at certain times, each time in a new conversation.",
+            body: "ScheduleRequest",
+            .json("OneSchedule")
+        ),
+        "DELETE /v1/schedules/{schedule}": Operation(
+            "Delete a schedule; the conversations of its runs stay.",
+            .nothing,
+            statuses: [204]
+        ),
+        "POST /v1/schedules/{schedule}/pause": Operation(
+            "Have a schedule rest.",
+            body: "Empty",
+            isBodyOptional: true,
+            .json("OneSchedule")
+        ),
+        "POST /v1/schedules/{schedule}/resume": Operation(
+            "Have a schedule go on; what would have come meanwhile is not made up for.",
+            body: "Empty",
+            isBodyOptional: true,
+            .json("OneSchedule")
+        ),
+    ]
 
     private static let native: [String: Operation] = [
         "POST /v1/agents/{agent}/conversations/{conversation}/turns": Operation(
