@@ -141,6 +141,8 @@ struct WallFixture {
             question,
             turn: turn.id,
             org: victim.org,
+            agent: victim.agent,
+            policy: .ask,
             fence: term.fence,
             progressSeconds: 300
         )
