@@ -74,8 +74,10 @@ CALL turnpike.wall_off('turnpike.accounts');
 CALL turnpike.wall_off('turnpike.account_labels');
 CALL turnpike.wall_off(
     'turnpike.account_hosts', '(SELECT true FROM turnpike.accounts a WHERE a.account = account_hosts.account)');
--- Which replicas there are and which of them take work is no secret; who runs what on them is behind the walls.
-GRANT SELECT (replica, draining) ON turnpike.replicas TO turnpike_tenant;
+-- Which replicas there are and which of them take work may be read by everybody; whose workers fail on them may not.
+CALL turnpike.wall_off('turnpike.replicas', 'true');
+REVOKE ALL ON turnpike.replicas FROM turnpike_tenant;
+GRANT SELECT (replica, label, draining) ON turnpike.replicas TO turnpike_tenant;
 -- A scalar look-up, not EXISTS: that might be planned as a hash of all conversations that the organization has.
 CALL turnpike.wall_off('turnpike.outcomes', '(SELECT true FROM turnpike.turns t WHERE t.turn = outcomes.turn)');
 CALL turnpike.wall_off('turnpike.calls', '(SELECT true FROM turnpike.turns t WHERE t.turn = calls.turn)');

@@ -27,7 +27,7 @@ struct WalledPool: Sendable {
         Array(try await self.pool.pipeline([self.wall] + queries).dropFirst())
     }
 
-    /// See `ConnectionPool.withTransaction`.
+    /// See `ConnectionPool.withTransaction`. The wall stands from the first statement to the end.
     @discardableResult
     func withTransaction<Value: Sendable>(
         _ body: (PostgresConnection) async throws -> Value

@@ -327,6 +327,7 @@ CREATE TABLE turnpike.replicas (
     drain_asked boolean DEFAULT false NOT NULL,
     circuits jsonb DEFAULT '[]'::jsonb NOT NULL
 );
+ALTER TABLE ONLY turnpike.replicas FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.snapshots (
     conversation_id bigint NOT NULL,
     seq bigint NOT NULL,
@@ -542,6 +543,7 @@ CREATE POLICY gateway ON turnpike.markers TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.openai_turns TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.organizations TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.outcomes TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.replicas TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.snapshots TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.threads TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.tokens TO turnpike_gateway USING (true);
@@ -550,6 +552,7 @@ ALTER TABLE turnpike.markers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.openai_turns ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.organizations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.outcomes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.replicas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.snapshots ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON turnpike.agents TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
 CREATE POLICY tenant ON turnpike.approvals TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
@@ -569,6 +572,7 @@ CREATE POLICY tenant ON turnpike.organizations TO turnpike_tenant USING (((org):
 CREATE POLICY tenant ON turnpike.outcomes TO turnpike_tenant USING (( SELECT true
    FROM turnpike.turns t
   WHERE (t.turn = outcomes.turn)));
+CREATE POLICY tenant ON turnpike.replicas TO turnpike_tenant USING (true);
 CREATE POLICY tenant ON turnpike.snapshots TO turnpike_tenant USING (( SELECT true
    FROM turnpike.conversations c
   WHERE (c.id = snapshots.conversation_id)));

@@ -89,7 +89,7 @@ struct WallTests {
             """
         ).map { try $0.get("name", as: String.self) }
         #expect(
-            open == ["migrations", "replicas"],
+            open == ["migrations"],
             "put a new table behind a wall: CALL turnpike.wall_off('turnpike.…')"
         )
     }
@@ -104,6 +104,21 @@ struct WallTests {
         await #expect(throws: WallBreach.self) { try await Store(pool: pool).checkWalls() }
         try await pool.query("CALL turnpike.wall_off('turnpike.hole')")
         try await Store(pool: pool).checkWalls()
+    }
+
+    @Test("a transaction of several round trips is behind its wall to the end")
+    func transaction() async throws {
+        let fixture = try await WallFixture.make()
+        var counts: [Int] = []
+        for store in [fixture.owner, fixture.stranger] {
+            let seen = try await store.pool.withTransaction { connection in
+                try await connection.query("SELECT 1")
+                let rows = try await connection.query("SELECT count(*) AS count FROM turnpike.turns")
+                return try rows.first?.get("count", as: Int.self) ?? -1
+            }
+            counts.append(seen)
+        }
+        #expect(counts == [4, 0])
     }
 
     @Test("two organizations that share two connections, errors in between, never see each other's rows")
