@@ -72,6 +72,7 @@ let package = Package(
                 .embedInCode("0016_quotas.sql"),
                 .embedInCode("0017_fair_claims.sql"),
                 .embedInCode("0018_schedules.sql"),
+                .embedInCode("0019_audit.sql"),
             ],
             swiftSettings: house
         ),

@@ -33,5 +33,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0016_quotas", PackageResources._016_quotas_sql),
         MigrationFile("0017_fair_claims", PackageResources._017_fair_claims_sql),
         MigrationFile("0018_schedules", PackageResources._018_schedules_sql),
+        MigrationFile("0019_audit", PackageResources._019_audit_sql),
     ]
 }

@@ -22,6 +22,7 @@ package struct API: Sendable {
     let quotas = QuotaRoutes()
     let schedules = ScheduleRoutes()
     let sessions = SessionRoutes()
+    let audit = AuditRoutes()
     let operators = OperatorRoutes()
     let health: HealthRoutes
     let observer: Observer
@@ -91,6 +92,15 @@ package struct API: Sendable {
                 let call = try await self.gate.admitOperator(request)
                 visit.org = call.principal.org.text
                 response = try await action(call)
+            case .either(let scope, let action, let operatorAction):
+                switch try await self.gate.admitEither(request, scope: scope) {
+                case .tenant(let call):
+                    visit.org = call.principal.org.text
+                    response = try await action(call)
+                case .operators(let call):
+                    visit.org = call.principal.org.text
+                    response = try await operatorAction(call)
+                }
             }
             return self.observer.answered(visit, response, since: began)
         } catch {

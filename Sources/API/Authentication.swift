@@ -2,6 +2,12 @@ import Domain
 import Gateway
 import HTTP
 
+/// What a request has become that either kind of caller may send.
+enum Admission: Sendable {
+    case tenant(Call)
+    case operators(OperatorCall)
+}
+
 /// The one place where a request becomes a tenant's call or an operator's.
 ///
 /// Nothing else in this module holds the gateway, so no action can reach data without having passed here.
@@ -16,25 +22,39 @@ struct Gate: Sendable {
     func admit(_ request: Request, scope: Scope) async throws -> Call {
         let credential = try Credential(request)
         let principal = try await self.principal(credential, scope: scope)
-        let gateway = self.gateway
+        let actor = principal.actor(isWebSession: credential.isWebSession, request: request.id)
         return Call(
             request: request,
             principal: principal,
             isWebSession: credential.isWebSession,
-            tenant: gateway.tenant(principal.org)
+            tenant: self.gateway.tenant(principal.org, by: actor)
         ) {
-            try await gateway.authenticate(credential.secret)?.may(scope) ?? false
+            try await self.authenticate(credential)?.may(scope) ?? false
         }
     }
 
     /// Lets a request in whose token is an operator's. Throws 401, 403, 503.
     func admitOperator(_ request: Request) async throws -> OperatorCall {
         let principal = try await self.principal(try Credential(request), scope: .operator)
-        return OperatorCall(request: request, principal: principal, gateway: self.gateway)
+        let actor = principal.actor(isWebSession: false, request: request.id)
+        return OperatorCall(request: request, principal: principal, actor: actor, gateway: self.gateway)
+    }
+
+    /// Lets a request in as an operator's if its token is one, else as `admit` does.
+    func admitEither(_ request: Request, scope: Scope) async throws -> Admission {
+        if try await self.authenticate(try Credential(request))?.may(.operator) == true {
+            return .operators(try await self.admitOperator(request))
+        }
+        return .tenant(try await self.admit(request, scope: scope))
+    }
+
+    /// Who shows this credential; nil for nobody.
+    private func authenticate(_ credential: Credential) async throws -> Principal? {
+        try await self.gateway.authenticate(credential.secret)
     }
 
     private func principal(_ credential: Credential, scope: Scope) async throws -> Principal {
-        guard let principal = try await self.gateway.authenticate(credential.secret) else {
+        guard let principal = try await self.authenticate(credential) else {
             throw APIError.unauthorized("the token is unknown, expired or revoked")
         }
         guard principal.may(scope) else {
@@ -108,11 +128,13 @@ struct Credential: Sendable {
 struct OperatorCall: Sendable {
     let request: Request
     let principal: Principal
+    private let actor: Actor
     private let gateway: Gateway
 
-    fileprivate init(request: Request, principal: Principal, gateway: Gateway) {
+    fileprivate init(request: Request, principal: Principal, actor: Actor, gateway: Gateway) {
         self.request = request
         self.principal = principal
+        self.actor = actor
         self.gateway = gateway
     }
 
@@ -125,7 +147,7 @@ struct OperatorCall: Sendable {
     }
 
     func drain(_ replica: ReplicaID?) async throws -> ReplicaRecord {
-        try await self.gateway.drain(replica, askedBy: self.principal.token)
+        try await self.gateway.drain(replica, by: self.actor)
     }
 
     func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
@@ -141,6 +163,10 @@ struct OperatorCall: Sendable {
     }
 
     func ensureOrganization(_ org: OrganizationID) async throws {
-        try await self.gateway.ensureOrganization(org)
+        try await self.gateway.ensureOrganization(org, by: self.actor)
+    }
+
+    func audit(of org: OrganizationID?, before: Int64, limit: Int) async throws -> [AuditRecord] {
+        try await self.gateway.audit(of: org, before: before, limit: limit)
     }
 }

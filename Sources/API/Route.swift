@@ -9,6 +9,12 @@ struct Route: Sendable {
         case open(@Sendable (Request) async throws -> Response)
         /// Whoever has the scope, within the own organization.
         case scoped(Scope, @Sendable (Call) async throws -> Response)
+        /// Whoever has the scope, within the own organization; whoever runs the installation, within all of it.
+        case either(
+            Scope,
+            @Sendable (Call) async throws -> Response,
+            operators: @Sendable (OperatorCall) async throws -> Response
+        )
         /// Whoever runs the installation.
         case operators(@Sendable (OperatorCall) async throws -> Response)
     }

@@ -48,6 +48,8 @@ extension API {
             Route("GET", "/v1/tokens", .scoped(.admin, self.tokens.list)),
             Route("POST", "/v1/tokens", .scoped(.admin, self.tokens.create)),
             Route("DELETE", "/v1/tokens/{token}", .scoped(.admin, self.tokens.revoke)),
+            Route("POST", "/v1/tokens/{token}/rotate", .scoped(.admin, self.tokens.rotate)),
+            Route("GET", "/v1/audit", .either(.admin, self.audit.list, operators: self.audit.listAll)),
 
             Route("GET", "/v1/accounts", .scoped(.admin, self.accounts.list)),
             Route("POST", "/v1/accounts", .scoped(.admin, self.accounts.register)),

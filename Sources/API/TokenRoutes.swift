@@ -34,6 +34,17 @@ struct TokenRoutes: Sendable {
         )
     }
 
+    /// `POST /v1/tokens/{token}/rotate` with `{overlap_seconds?}`: another secret, shown only here. The one before
+    /// stays good for that long, an hour if nothing is said; with 0 it is over on every replica within a second.
+    func rotate(_ call: Call) async throws -> Response {
+        let id = try call.id("token", TokenID.self)
+        _ = try call.query()
+        let body = call.request.body.isEmpty ? nil : try JSONMembers(call.json(), known: ["overlap_seconds"])
+        let overlap = try body?.integer("overlap_seconds", in: 0...2_592_000) ?? 3_600
+        let (record, secret) = try await call.tenant.rotateToken(id, overlap: .seconds(overlap))
+        return .json(JSONWriter.object { $0.member("token") { $0.members(of: record, secret: secret) } })
+    }
+
     /// `DELETE /v1/tokens/{token}`: in force on every replica within a second.
     func revoke(_ call: Call) async throws -> Response {
         let id = try call.id("token", TokenID.self)

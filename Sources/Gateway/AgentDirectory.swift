@@ -26,12 +26,18 @@ final class AgentDirectory: Sendable {
         self.lifetime = lifetime
     }
 
-    /// The agent as it is, or was at most a few seconds ago; nil when there is none (never remembered).
+    /// The agent as it is, or was at most a few seconds ago; nil when there is none (never remembered). A missing
+    /// default agent is provided on this occasion.
     func agent(org: OrganizationID, agent: AgentID) async throws -> AgentRecord? {
         let key = Key(org: org, agent: agent)
         let now = ContinuousClock.now
         if let entry = self.entries.withLock({ $0[key] }), now - entry.readAt < self.lifetime { return entry.record }
-        let record = try await self.store.tenant(org).agent(agent)
+        var record = try await self.store.tenant(org).agent(agent)
+        if record == nil, agent.text == "default" {
+            // Half-made: an organization has its default agent, if there is one to copy.
+            try await self.store.ensureOrganization(org)
+            record = try await self.store.tenant(org).agent(agent)
+        }
         self.entries.withLock { entries in
             if entries.count > 10_000 { entries = [:] }
             entries[key] = record.map { Entry(record: $0, readAt: now) }

@@ -10,6 +10,8 @@ import Store
 final class EventFeed: Service {
     let name = "event feed"
 
+    /// So often a reader with nothing to read is asked whether it wants to go on.
+    private static let tick: Duration = .seconds(1)
     /// What a reader is handed at once, as far as events are smaller.
     private static let batchBytes = 256 << 10
 
@@ -186,8 +188,11 @@ final class EventFeed: Service {
                     return
                 }
             }
-            if await !self.wait(number, since: version, atMost: keepalive) {
+            // The log is looked at again after each `keepalive`; whether its reader may still read, every second.
+            var patience = keepalive
+            while patience > .zero, await !self.wait(number, since: version, atMost: min(patience, Self.tick)) {
                 guard try await body([]) else { return }
+                patience -= Self.tick
             }
         }
     }

@@ -63,11 +63,11 @@ package struct Gateway: Sendable {
         ]
     }
 
-    /// What `org` can ask for.
-    package func tenant(_ org: OrganizationID) -> Tenant {
+    /// What `org` can ask for. `actor` is who the audit log will name.
+    package func tenant(_ org: OrganizationID, by actor: Actor = .gateway) -> Tenant {
         Tenant(
             org: org,
-            store: self.store.tenant(org),
+            store: self.store.tenant(org, by: actor),
             intake: self.intake,
             feed: self.feed,
             desk: self.approvals,
@@ -112,13 +112,13 @@ package struct Gateway: Sendable {
 
     /// Asks a replica, wherever it is, to hand over what it holds and to claim nothing more, and returns its record;
     /// nil is this one. It is drained once the record says `draining` and counts no conversation and no worker. Asking
-    /// again changes nothing. For operators; `token` is who asks.
-    package func drain(_ replica: ReplicaID?, askedBy token: TokenID) async throws -> ReplicaRecord {
+    /// again changes nothing. For operators; `actor` is who asks.
+    package func drain(_ replica: ReplicaID?, by actor: Actor) async throws -> ReplicaRecord {
         let target = replica ?? self.configuration.replica
-        guard try await reaching({ try await self.store.askToDrain(target) }) else {
+        guard try await reaching({ try await self.store.askToDrain(target, by: actor) }) else {
             throw GatewayError.notFound("replica")
         }
-        self.log.warning("a replica is asked to drain", ["asked": .text(target.text), "token": .text(token.text)])
+        self.log.warning("a replica is asked to drain", ["asked": .text(target.text), "actor": .text(actor.name)])
         if target == self.configuration.replica {
             self.beginDraining()
         } else {
@@ -135,9 +135,20 @@ package struct Gateway: Sendable {
         try await reaching { try await self.store.deadLetters(limit: limit) }
     }
 
-    /// Creates an organization if it is missing. For operators.
-    package func ensureOrganization(_ org: OrganizationID) async throws {
-        try await reaching { try await self.store.ensureOrganization(org) }
+    /// Creates an organization, and its default agent, as far as they are missing. For operators.
+    package func ensureOrganization(_ org: OrganizationID, by actor: Actor = .gateway) async throws {
+        try await reaching { try await self.store.ensureOrganization(org, by: actor) }
+    }
+
+    /// Whether there is such an organization.
+    package func hasOrganization(_ org: OrganizationID) async throws -> Bool {
+        try await reaching { try await self.store.hasOrganization(org) }
+    }
+
+    /// The newest entries of the audit log before the number `before`, newest first, at most `limit`: all of them, or
+    /// those of one organization. For operators.
+    package func audit(of org: OrganizationID?, before: Int64, limit: Int) async throws -> [AuditRecord] {
+        try await reaching { try await self.store.audit(of: org, before: before, limit: limit) }
     }
 
     /// Round trips to PostgreSQL made by the store's pool so far; tests assert what a warm turn costs.

@@ -190,9 +190,10 @@ extension Tenant {
         return (Array(found.prefix(limit)), found.count > limit || isCut)
     }
 
-    /// Follows a log from `after` on: `body` gets each batch in order, without a gap, and an empty batch whenever
-    /// `keepalive` passed with nothing new. It returns false to stop. Returns when `body` does so, or the task is
-    /// cancelled, or the conversation is deleted; a named turn that was cancelled by that gets its terminal event first.
+    /// Follows a log from `after` on: `body` gets each batch in order, without a gap, and an empty batch whenever a
+    /// second passed with nothing new, and deletion is found after `keepalive`. It returns false to stop. Returns when
+    /// `body` does so, or the task is cancelled, or the conversation is deleted; a named turn that was cancelled by
+    /// that gets its terminal event first.
     package func follow(
         _ number: ConversationNumber,
         after: Int64,

@@ -27,9 +27,14 @@ extension Store {
     }
 
     /// Asks a replica to drain; false when there is no such replica. Asking again changes nothing.
-    package func askToDrain(_ replica: ReplicaID) async throws -> Bool {
+    package func askToDrain(_ replica: ReplicaID, by actor: Actor = .gateway) async throws -> Bool {
         let rows = try await self.pool.query(
-            "UPDATE turnpike.replicas SET drain_asked = true WHERE replica = \(replica.text)::uuid RETURNING 1"
+            """
+            WITH asked AS (
+                UPDATE turnpike.replicas SET drain_asked = true WHERE replica = \(replica.text)::uuid RETURNING 1
+            ), \(auditing: try AuditEntry(.replicaDrain, replica.text, by: actor), of: "asked")
+            SELECT FROM asked
+            """
         )
         return !rows.isEmpty
     }

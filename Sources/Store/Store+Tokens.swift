@@ -15,27 +15,30 @@ extension Store {
     /// The grant of the token with this hash; nil when there is none, or it expired or was revoked, or the token that
     /// opened it did.
     package func grant(hash: [UInt8]) async throws -> TokenGrant? {
-        try await self.pool.query(
+        try await self.grants(hashes: [hash])[hash]
+    }
+
+    /// The same for several at once, by hash.
+    package func grants(hashes: [[UInt8]]) async throws -> [[UInt8]: TokenGrant] {
+        let rows = try await self.pool.query(
             """
-            SELECT t.token, t.org, array_to_string(t.scopes, ' ') AS scopes
-            FROM turnpike.tokens t LEFT JOIN turnpike.tokens p ON p.token = t.parent
-            WHERE t.hash = \(hash)::bytea AND t.revoked_at IS NULL AND coalesce(t.expires_at > now(), true)
+            SELECT h.hash, t.token, t.org, array_to_string(t.scopes, ' ') AS scopes
+            FROM unnest(\(hashes)::bytea[]) AS h (hash)
+            JOIN turnpike.tokens t ON t.hash = h.hash OR t.previous_hash = h.hash AND t.previous_until > now()
+            LEFT JOIN turnpike.tokens p ON p.token = t.parent
+            WHERE t.revoked_at IS NULL AND coalesce(t.expires_at > now(), true)
                 AND p.revoked_at IS NULL AND coalesce(p.expires_at > now(), true)
             """
-        ).first.map { row in
-            TokenGrant(
+        )
+        var grants: [[UInt8]: TokenGrant] = [:]
+        for row in rows {
+            grants[try row.get("hash")] = TokenGrant(
                 token: try row.id("token"),
                 org: try OrganizationID(row.get("org")),
                 scopes: Self.scopes(try row.get("scopes"))
             )
         }
-    }
-
-    /// Creates an organization if it is missing.
-    package func ensureOrganization(_ org: OrganizationID) async throws {
-        _ = try await self.pool.query(
-            "INSERT INTO turnpike.organizations (org) VALUES (\(org.text)::text) ON CONFLICT DO NOTHING"
-        )
+        return grants
     }
 
     static func scopes(_ text: String) -> Set<Scope> {
@@ -54,17 +57,21 @@ extension TenantStore {
         lifetime: Duration?,
         parent: TokenID? = nil
     ) async throws -> TokenRecord {
+        let names = scopes.map(\.rawValue).sorted()
+        let details: [String: JSONValue] = ["name": .string(name), "scopes": .array(names.map { .string($0) })]
+        let entry = try self.entry(parent == nil ? .tokenCreate : .sessionOpen, id.text, details)
         let rows = try await self.pool.query(
             """
             WITH outlived AS (
                 DELETE FROM turnpike.tokens
                 WHERE org = \(self.org.text)::text AND parent = \(parent?.text)::uuid AND expires_at <= now()
-            )
-            INSERT INTO turnpike.tokens (token, org, name, hash, scopes, expires_at, parent)
-            VALUES (\(id.text)::uuid, \(self.org.text)::text, \(name)::text, \(hash)::bytea,
-                \(scopes.map(\.rawValue).sorted())::text[],
-                now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond', \(parent?.text)::uuid)
-            RETURNING \(unescaped: Self.tokenColumns)
+            ), made AS (
+                INSERT INTO turnpike.tokens (token, org, name, hash, scopes, expires_at, parent)
+                VALUES (\(id.text)::uuid, \(self.org.text)::text, \(name)::text, \(hash)::bytea, \(names)::text[],
+                    now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond', \(parent?.text)::uuid)
+                RETURNING *
+            ), \(auditing: entry, of: "made")
+            SELECT \(unescaped: Self.tokenColumns) FROM made
             """
         )
         guard let row = rows.first else { throw PostgresError(.decoding, "no token came back") }
@@ -85,10 +92,38 @@ extension TenantStore {
     package func revokeToken(_ id: TokenID) async throws -> Bool {
         try await !self.pool.query(
             """
-            UPDATE turnpike.tokens SET revoked_at = coalesce(revoked_at, now())
-            WHERE org = \(self.org.text)::text AND token = \(id.text)::uuid RETURNING token
+            WITH found AS (
+                SELECT token FROM turnpike.tokens
+                WHERE org = \(self.org.text)::text AND token = \(id.text)::uuid
+            ), revoked AS (
+                UPDATE turnpike.tokens SET revoked_at = now()
+                WHERE org = \(self.org.text)::text AND token = \(id.text)::uuid AND revoked_at IS NULL
+                RETURNING token
+            ), \(auditing: try self.entry(.tokenRevoke, id.text), of: "revoked")
+            SELECT token FROM found
             """
         ).isEmpty
+    }
+
+    /// Gives a token another secret. The one before stays good for `overlap`, and the sessions that were opened with it
+    /// no longer than it. Nil when there is no such token, or it works no longer, or is a session itself.
+    package func rotateToken(_ id: TokenID, hash: [UInt8], overlap: Duration) async throws -> TokenRecord? {
+        let entry = try self.entry(.tokenRotate, id.text, ["overlap_seconds": .integer(overlap.milliseconds / 1_000)])
+        return try await self.pool.query(
+            """
+            WITH rotated AS (
+                UPDATE turnpike.tokens SET hash = \(hash)::bytea, previous_hash = hash,
+                    previous_until = now() + \(overlap.milliseconds)::bigint * interval '1 millisecond'
+                WHERE org = \(self.org.text)::text AND token = \(id.text)::uuid AND parent IS NULL
+                    AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
+                RETURNING *
+            ), shortened AS (
+                UPDATE turnpike.tokens s SET expires_at = least(s.expires_at, r.previous_until)
+                FROM rotated r WHERE s.parent = r.token
+            ), \(auditing: entry, of: "rotated")
+            SELECT \(unescaped: Self.tokenColumns) FROM rotated
+            """
+        ).first.map(self.token)
     }
 
     private static var tokenColumns: String {

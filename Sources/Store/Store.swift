@@ -17,9 +17,9 @@ package struct Store: Sendable {
         self.pool = pool
     }
 
-    /// The records of one organization. There is no other way to reach them.
-    package func tenant(_ org: OrganizationID) -> TenantStore {
-        TenantStore(org: org, pool: WalledPool(org: org, pool: self.pool))
+    /// The records of one organization. There is no other way to reach them. `actor` is who the audit log will name.
+    package func tenant(_ org: OrganizationID, by actor: Actor = .gateway) -> TenantStore {
+        TenantStore(org: org, pool: WalledPool(org: org, pool: self.pool), actor: actor)
     }
 
     /// Round trips made so far by this store's pool.

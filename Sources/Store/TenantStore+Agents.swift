@@ -29,14 +29,20 @@ extension TenantStore {
         let text = try StoredJSON.text(configuration)
         let rows = try await self.pool.query(
             """
-            INSERT INTO turnpike.agents AS a (org, agent, configuration)
-            VALUES (\(self.org.text)::text, \(id.text)::text, \(text)::jsonb)
-            ON CONFLICT (org, agent) DO UPDATE
-            SET configuration = excluded.configuration,
-                version = a.version + (a.configuration <> excluded.configuration)::integer,
-                updated_at = CASE WHEN a.configuration <> excluded.configuration THEN now() ELSE a.updated_at END
-            RETURNING agent, configuration, version, \(unescaped: SQLTime.text("a.created_at")) AS created_at,
-                \(unescaped: SQLTime.text("a.updated_at")) AS updated_at
+            WITH stored AS (
+                INSERT INTO turnpike.agents AS a (org, agent, configuration)
+                VALUES (\(self.org.text)::text, \(id.text)::text, \(text)::jsonb)
+                ON CONFLICT (org, agent) DO UPDATE
+                SET configuration = excluded.configuration,
+                    version = a.version + (a.configuration <> excluded.configuration)::integer,
+                    updated_at = CASE WHEN a.configuration <> excluded.configuration THEN now() ELSE a.updated_at END
+                RETURNING a.agent, a.configuration, a.version, a.created_at, a.updated_at
+            ), changed AS (
+                SELECT FROM stored WHERE updated_at = now()
+            ), \(auditing: try self.entry(.agentPut, id.text), of: "changed")
+            SELECT agent, configuration, version, \(unescaped: SQLTime.text("created_at")) AS created_at,
+                \(unescaped: SQLTime.text("updated_at")) AS updated_at
+            FROM stored
             """
         )
         guard let row = rows.first else { throw PostgresError(.decoding, "no agent came back") }
@@ -48,8 +54,11 @@ extension TenantStore {
     package func deleteAgent(_ id: AgentID) async throws -> Bool {
         try await !self.pool.query(
             """
-            DELETE FROM turnpike.agents WHERE org = \(self.org.text)::text AND agent = \(id.text)::text
-            RETURNING agent
+            WITH deleted AS (
+                DELETE FROM turnpike.agents WHERE org = \(self.org.text)::text AND agent = \(id.text)::text
+                RETURNING agent
+            ), \(auditing: try self.entry(.agentDelete, id.text), of: "deleted")
+            SELECT agent FROM deleted
             """
         ).isEmpty
     }

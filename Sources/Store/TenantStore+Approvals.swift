@@ -108,6 +108,9 @@ extension TenantStore {
                 ).json
             )
         }
+        // The option's own name is worth noting only where it is the same for all.
+        let options = Set(choices.map(\.option))
+        let details = options.count == 1 ? ["decision": options.first.map { .string($0) } ?? .null] : [:]
         return """
             WITH resolved AS (
                 UPDATE turnpike.approvals a
@@ -118,7 +121,8 @@ extension TenantStore {
                 WHERE a.approval = q.approval AND a.org = \(self.org.text)::text AND t.turn = a.turn
                     AND \(unescaped: ApprovalColumns.state) = 'pending'
                 RETURNING a.approval, a.conversation_id, a.turn, q.data
-            ), \(unescaped: ApprovalColumns.logged("resolved", type: "approval.resolved"))
+            ), \(auditing: try self.entry(.approvalDecide, "", details), of: "resolved", subject: "approval::text"),
+            \(unescaped: ApprovalColumns.logged("resolved", type: "approval.resolved"))
             SELECT p.approval, p.conversation_id, m.owner_replica
             FROM placed p JOIN moved m ON m.id = p.conversation_id
             """

@@ -182,7 +182,7 @@ extension TenantStore {
                 SET deleted_at = now(), epoch = c.epoch + 1, owner_nonce = NULL, owner_replica = NULL,
                     running = NULL, parked = NULL, queued = 0, ready_at = NULL
                 FROM held WHERE c.id = held.id
-            )
+            ), \(auditing: try self.entry(.conversationDelete, "\(agent)/\(id)"), of: "held")
             SELECT id, owner_replica FROM held
             """,
         ])

@@ -45,9 +45,12 @@ extension TenantStore {
     package func deleteResponse(_ turn: TurnID) async throws -> Bool {
         try await !self.pool.query(
             """
-            UPDATE turnpike.openai_turns SET response = NULL
-            WHERE turn = \(turn.text)::uuid AND org = \(self.org.text)::text AND response IS NOT NULL
-            RETURNING turn
+            WITH deleted AS (
+                UPDATE turnpike.openai_turns SET response = NULL
+                WHERE turn = \(turn.text)::uuid AND org = \(self.org.text)::text AND response IS NOT NULL
+                RETURNING turn
+            ), \(auditing: try self.entry(.responseDelete, turn.text), of: "deleted")
+            SELECT turn FROM deleted
             """
         ).isEmpty
     }
@@ -103,8 +106,11 @@ extension TenantStore {
     package func deleteThread(_ id: ConversationID) async throws -> ThreadRecord? {
         try await self.pool.query(
             """
-            DELETE FROM turnpike.threads WHERE org = \(self.org.text)::text AND thread = \(id.text)::text
-            RETURNING \(unescaped: Self.columns)
+            WITH deleted AS (
+                DELETE FROM turnpike.threads WHERE org = \(self.org.text)::text AND thread = \(id.text)::text
+                RETURNING *
+            ), \(auditing: try self.entry(.threadDelete, id.text), of: "deleted")
+            SELECT \(unescaped: Self.columns) FROM deleted
             """
         ).first.map(Self.thread)
     }

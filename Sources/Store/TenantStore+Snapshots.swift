@@ -62,7 +62,9 @@ extension TenantStore {
                 DELETE FROM turnpike.snapshots s USING kept k
                 WHERE s.conversation_id = k.conversation_id AND s.seq < k.seq
                 RETURNING octet_length(s.body)::bigint AS bytes
-            )
+            ), gone AS (
+                SELECT count(*) FROM pruned HAVING count(*) > 0
+            ), \(auditing: try self.entry(.snapshotsPrune, "\(agent)/\(id)", ["keep_turns": .integer(keepTurns)]), of: "gone")
             SELECT count(*)::integer AS links, coalesce(sum(bytes), 0)::bigint AS bytes FROM pruned
             """
         )
@@ -79,7 +81,7 @@ extension TenantStore {
         to target: ConversationID
     ) async throws -> Fork {
         let results = try await self.pool.pipeline([
-            self.forkStatement(agent, id, from: seq, to: target), self.copyStatement(agent, to: target),
+            try self.forkStatement(agent, id, from: seq, to: target), self.copyStatement(agent, to: target),
         ])
         guard let row = results[0].first else { throw PostgresError(.decoding, "forking gave no verdict") }
         guard try row.get("found") else { return .unknown }
@@ -96,7 +98,7 @@ extension TenantStore {
         _ id: ConversationID,
         from seq: Int64?,
         to target: ConversationID
-    ) -> Query {
+    ) throws -> Query {
         """
         WITH source AS (
             SELECT c.id, c.epoch, c.owner_account, coalesce(\(seq)::bigint, c.head) AS seq, c.deleted_at IS NOT NULL AS deleted
@@ -121,7 +123,7 @@ extension TenantStore {
             FROM sound s
             ON CONFLICT (org, agent, conversation) DO NOTHING
             RETURNING id
-        )
+        ), \(auditing: try self.entry(.conversationFork, "\(agent)/\(id)", ["conversation": .string(target.text)]), of: "made")
         SELECT EXISTS (SELECT FROM source) AS found, coalesce((SELECT deleted FROM source), false) AS deleted,
             EXISTS (SELECT FROM sound) AS sound, EXISTS (SELECT FROM made) AS made,
             EXISTS (SELECT FROM turnpike.conversations t

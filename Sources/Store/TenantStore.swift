@@ -8,10 +8,13 @@ package struct TenantStore: Sendable {
     /// The organization it belongs to.
     package let org: OrganizationID
     let pool: WalledPool
+    /// Who asks.
+    let actor: Actor
 
-    init(org: OrganizationID, pool: WalledPool) {
+    init(org: OrganizationID, pool: WalledPool, actor: Actor = .gateway) {
         self.org = org
         self.pool = pool
+        self.actor = actor
     }
 }
 

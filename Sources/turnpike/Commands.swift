@@ -4,7 +4,7 @@ enum Commands {
         [
             Self.dev, Self.serve, Self.migrate, Self.doctor, Self.agentList, Self.agentShow, Self.agentPut,
             Self.agentPresets, Self.agentAdd, Self.agentCheck, Self.agentDelete, Self.tokenCreate, Self.tokenList,
-            Self.tokenRevoke, Self.quotaShow, Self.quotaSet, Self.chat, Self.snapshotsList, Self.snapshotsExport,
+            Self.tokenRotate, Self.tokenRevoke, Self.audit, Self.quotaShow, Self.quotaSet, Self.chat, Self.snapshotsList, Self.snapshotsExport,
             Self.snapshotsPrune, Self.snapshotsVerify, Self.fork, Self.approvalList, Self.approvalDecide, Self.ruleList,
             Self.ruleAdd, Self.ruleDelete, Self.status, Self.workers, Self.drain, Self.accountList, Self.accountAdd,
             Self.accountDelete,

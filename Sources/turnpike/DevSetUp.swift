@@ -17,14 +17,14 @@ struct DevSetUp: Sendable {
             _ = try await Schema.migrator.apply(on: connection, log: database.log)
         }
         return try await database.withStore(conninfo) { store in
-            try await store.ensureOrganization(self.configuration.organization)
+            try await store.ensureOrganization(self.configuration.organization, by: .commandLine)
             try await self.ensureAgents(store)
             return try await self.token(store)
         }
     }
 
     private func ensureAgents(_ store: Store) async throws {
-        let tenant = store.tenant(self.configuration.organization)
+        let tenant = store.tenant(self.configuration.organization, by: .commandLine)
         var echo = AgentConfiguration(
             driver: .acp,
             command: [Self.python(), self.folder.agent],

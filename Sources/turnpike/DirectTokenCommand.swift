@@ -11,7 +11,7 @@ struct DirectTokenCommand: Sendable {
         let configuration = try self.context.configuration(self.context.layers())
         let conninfo = try configuration.requireDatabase().pooled
         let secret = try await DatabaseAccess().withStore(conninfo) { store in
-            try await store.ensureOrganization(configuration.organization)
+            try await store.ensureOrganization(configuration.organization, by: .commandLine)
             return try await Self.create(wish, in: configuration.organization, store)
         }
         guard !self.context.invocation.has("--json") else {
@@ -23,7 +23,7 @@ struct DirectTokenCommand: Sendable {
     /// Stores a fresh token and returns its secret.
     static func create(_ wish: TokenCommands.Wish, in org: OrganizationID, _ store: Store) async throws -> String {
         let secret = TokenSecret.make()
-        _ = try await store.tenant(org).createToken(
+        _ = try await store.tenant(org, by: .commandLine).createToken(
             try NewID.make(TokenID.self),
             name: wish.name,
             hash: secret.hash,

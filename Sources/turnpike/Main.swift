@@ -49,6 +49,8 @@ struct Main {
             try await DirectTokenCommand(context: context).create()
         case "token create": try await TokenCommands(context: context).create()
         case "token list": try await TokenCommands(context: context).list()
+        case "token rotate": try await TokenCommands(context: context).rotate()
+        case "audit": try await AuditCommand(context: context).run()
         case "token revoke": try await TokenCommands(context: context).revoke()
         case "quota show": try await QuotaCommands(context: context).show()
         case "quota set": try await QuotaCommands(context: context).set()

@@ -1,6 +1,6 @@
 import Domain
 
-/// `token create`, `list`, `revoke`, by way of the gateway.
+/// `token create`, `list`, `rotate`, `revoke`, by way of the gateway.
 struct TokenCommands: Sendable {
     let context: CommandContext
 
@@ -80,11 +80,33 @@ struct TokenCommands: Sendable {
         Console.write(Console.table(["ID", "NAME", "SCOPES", "CREATED", "VALID"], rows))
     }
 
-    func revoke() async throws {
-        let text = self.context.invocation.arguments[0]
-        guard let id = TokenID(text) else {
+    func rotate() async throws {
+        let id = try self.id()
+        var body: [String: JSONValue] = [:]
+        if let text = self.context.invocation.value("--overlap") {
+            guard let seconds = Int64(text), (0...2_592_000).contains(seconds) else {
+                throw CommandFailure(.usage, "--overlap must be from 0 to 2592000 seconds")
+            }
+            body["overlap_seconds"] = .integer(seconds)
+        }
+        let call = GatewayClient.Call(method: "POST", path: "/v1/tokens/\(id.text)/rotate", body: .object(body))
+        let answer = try await self.context.client().perform(call)
+        guard !self.wantsJSON else { return Console.write(try Console.json(answer)) }
+        guard let secret = answer["token"]?["secret"]?.text else {
+            throw CommandFailure(.failure, "the gateway made a secret but did not say it")
+        }
+        Self.show(secret)
+    }
+
+    private func id() throws(CommandFailure) -> TokenID {
+        guard let id = TokenID(self.context.invocation.arguments[0]) else {
             throw CommandFailure(.usage, "a token's id is a UUID; \"turnpike token list\" shows it")
         }
+        return id
+    }
+
+    func revoke() async throws {
+        let id = try self.id()
         let call = GatewayClient.Call(method: "DELETE", path: "/v1/tokens/\(id.text)")
         let answer = try await self.context.client().perform(call)
         guard !self.wantsJSON else { return Console.write(try Console.json(answer)) }

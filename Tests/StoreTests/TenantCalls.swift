@@ -62,6 +62,13 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
         },
         TenantCall("tokens()") { store, _ in try await store.tokens() },
         TenantCall("revokeToken(_:)") { try await $0.revokeToken($1.token) },
+        TenantCall("rotateToken(_:hash:overlap:)") {
+            try await $0.rotateToken($1.token, hash: [UInt8](repeating: 3, count: 32), overlap: .zero) as Any
+        },
+        TenantCall("audit(before:limit:)") { store, fixture in
+            // The other organization has entries of its own.
+            try await store.audit(before: .max, limit: 10).filter { $0.org == fixture.victim.org.text }
+        },
     ]
 
     private static let approvals: [TenantCall] = [

@@ -66,6 +66,16 @@ enum Components {
         ),
         "OneToken": Schema.object(["token": Schema.reference("Token")]),
         "Tokens": Schema.object(["tokens": Schema.list(Schema.reference("Token"))]),
+        "Rotation": Schema.request(["overlap_seconds": Schema.integer(0...2_592_000)], required: []),
+        "Audit": Schema.object([
+            "entries": Schema.list(
+                Schema.object([
+                    "id": Schema.number, "at": Schema.text, "organization": Schema.orNull(Schema.name),
+                    "actor": Schema.text, "action": Schema.text, "subject": Schema.text, "details": Schema.map,
+                ])
+            ),
+            "next": Schema.orNull(Schema.number),
+        ]),
         "Session": Schema.object(["session": Schema.map]),
         "Speaker": Schema.object(["organization": Schema.name, "scopes": Schema.list(Schema.text)]),
     ]

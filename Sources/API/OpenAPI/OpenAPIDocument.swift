@@ -45,7 +45,7 @@ extension Route {
     var scope: Scope? {
         switch self.action {
         case .open: nil
-        case .scoped(let scope, _): scope
+        case .scoped(let scope, _), .either(let scope, _, _): scope
         case .operators: .operator
         }
     }

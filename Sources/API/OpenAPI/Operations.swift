@@ -255,6 +255,19 @@ extension Operation {
             body: "Quota",
             .json("Quotas")
         ),
+        "POST /v1/tokens/{token}/rotate": Operation(
+            "Give a token another secret; the one before stays good for a while.",
+            body: "Rotation",
+            isBodyOptional: true,
+            .json("OneToken")
+        ),
+        "GET /v1/audit": Operation(
+            "List who changed what, the newest first; operators see all organizations, or the one of org.",
+            query: [
+                "limit": Schema.integer(1...1_000), "before": Schema.integer(1...Int64.max), "org": Schema.name,
+            ],
+            .json("Audit")
+        ),
         "POST /v1/session": Operation(
             "Sign a browser in.",
             body: "Empty",

@@ -1,0 +1,27 @@
+package import Domain
+import Postgres
+
+extension Store {
+    /// Creates an organization if it is missing, and its default agent if that is: a copy of the agent `default` of the
+    /// organization `default`, where there is one. Any number of callers may do this at the same moment, and again.
+    package func ensureOrganization(_ org: OrganizationID, by actor: Actor = .gateway) async throws {
+        _ = try await self.pool.query(
+            """
+            WITH made AS (
+                INSERT INTO turnpike.organizations (org) VALUES (\(org.text)::text) ON CONFLICT DO NOTHING RETURNING org
+            ), provided AS (
+                INSERT INTO turnpike.agents (org, agent, configuration)
+                SELECT \(org.text)::text, t.agent, t.configuration FROM turnpike.agents t
+                WHERE t.org = 'default' AND t.agent = 'default' AND t.org <> \(org.text)::text
+                ON CONFLICT DO NOTHING
+            ), \(auditing: try AuditEntry(.organizationCreate, org.text, org: org, by: actor), of: "made")
+            SELECT FROM made
+            """
+        )
+    }
+
+    /// Whether there is such an organization.
+    package func hasOrganization(_ org: OrganizationID) async throws -> Bool {
+        try await !self.pool.query("SELECT FROM turnpike.organizations WHERE org = \(org.text)::text").isEmpty
+    }
+}

@@ -1,0 +1,107 @@
+import Domain
+import Gateway
+import Runtime
+import TestKit
+import Testing
+
+@testable import API
+
+/// Who changed what, and tokens with two secrets, over sockets.
+@Suite(.serialized)
+struct AuditTests {
+    private static let agent = #"{"driver":"command","command":["cat"]}"#
+
+    @Test("an administrator reads the organization's entries, an operator everybody's, in pages and without secrets")
+    func reading() async throws {
+        try await APIFixture.with { fixture in
+            let rival = try await fixture.client(of: "rival", [.admin, .agents])
+            for name in ["a", "b", "c"] {
+                #expect(try await rival.send("PUT", "/v1/agents/\(name)", Self.agent).status == 200)
+            }
+            let made = try await rival.send("POST", "/v1/tokens", #"{"name":"t","scopes":["turns"]}"#)
+            let secret = try #require(try made.json()["token"]?["secret"]?.text)
+            let request = made.headers["x-request-id"]
+            let first = try await rival.send("GET", "/v1/audit?limit=3").json()
+            let entries = first["entries"]?.elements ?? []
+            #expect(entries.compactMap { $0["action"]?.text } == ["token.create", "agent.put", "agent.put"])
+            #expect(entries.allSatisfy { $0["organization"]?.text == "rival" })
+            #expect(entries.first?["actor"]?.text?.hasPrefix("token:") == true)
+            #expect(entries.first?["request_id"]?.text == request)
+            let next = try #require(first["next"]?.integer)
+            let rest = try await rival.send("GET", "/v1/audit?before=\(next)")
+            #expect(try rest.json()["entries"]?.elements?.first?["subject"]?.text == "a")
+            #expect(!rest.text.contains("acme"))
+            for text in [try await rival.send("GET", "/v1/audit").text, rest.text] {
+                #expect(!text.contains("tpk_") && !text.contains(secret))
+            }
+            #expect(try await rival.send("GET", "/v1/audit?org=acme").status == 400)
+            let member = try await fixture.client(of: "rival", [.turns, .agents])
+            #expect(try await member.send("GET", "/v1/audit").status == 403)
+            let everything =
+                try await fixture.client.send("GET", "/v1/audit?limit=1000").json()["entries"]?.elements ?? []
+            let organizations = Set(everything.compactMap { $0["organization"]?.text })
+            #expect(organizations.isSuperset(of: ["acme", "rival"]))
+            let one = try await fixture.client.send("GET", "/v1/audit?org=rival").json()["entries"]?.elements ?? []
+            #expect(!one.isEmpty && one.allSatisfy { $0["organization"]?.text == "rival" })
+            #expect(try await fixture.client.send("GET", "/v1/audit?org=a%20b").code == "invalid_id")
+        }
+    }
+
+    @Test("a rotated token works with both secrets, and after a rotation without an overlap with one only")
+    func rotation() async throws {
+        try await APIFixture.with { fixture in
+            let made = try await fixture.client.send("POST", "/v1/tokens", #"{"name":"t","scopes":["turns"]}"#).json()
+            let id = try #require(made["token"]?["id"]?.text)
+            let first = Probe(port: fixture.port, token: made["token"]?["secret"]?.text)
+            let path = "/v1/tokens/\(id)/rotate"
+            #expect(try await first.send("POST", path).status == 403)
+            let rotated = try await fixture.client.send("POST", path).json()["token"]
+            #expect(rotated?["id"]?.text == id)
+            let second = Probe(port: fixture.port, token: rotated?["secret"]?.text)
+            for probe in [first, second] { #expect(try await probe.send("GET", "/v1/session").status == 200) }
+            let cut = try await fixture.client.send("POST", path, #"{"overlap_seconds":0}"#).json()["token"]
+            let third = Probe(port: fixture.port, token: cut?["secret"]?.text)
+            #expect(try await third.send("GET", "/v1/session").json()["token"]?.text == id)
+            try await eventually("the older secrets are over", within: .seconds(2)) {
+                var statuses: [Int] = []
+                for probe in [first, second] { statuses.append(try await probe.send("GET", "/v1/session").status) }
+                return statuses == [401, 401]
+            }
+            for body in [#"{"overlap_seconds":-1}"#, #"{"overlap_seconds":2592001}"#, #"{"x":1}"#] {
+                #expect(try await fixture.client.send("POST", path, body).status == 400)
+            }
+            #expect(try await fixture.client.send("DELETE", "/v1/tokens/\(id)").status == 204)
+            #expect(try await fixture.client.send("POST", path).status == 404)
+        }
+    }
+
+    @Test("a stream with nothing to say ends soon after its token was revoked, on another replica too")
+    func silentStream() async throws {
+        try await APIFixture.with { fixture in
+            let sent = try await fixture.client.send(
+                "POST",
+                "/v1/agents/default/conversations/c/turns",
+                #"{"input":"x"}"#,
+                headers: ["Accept": "text/event-stream"]
+            )
+            #expect(sent.events.last?.type == "turn.completed")
+            let made = try await fixture.client.send("POST", "/v1/tokens", #"{"name":"t","scopes":["turns"]}"#).json()
+            let id = try #require(made["token"]?["id"]?.text.flatMap(TokenID.init))
+            let reader = Probe(port: fixture.port, token: made["token"]?["secret"]?.text)
+            try await fixture.withPeer(usesHints: true) { peer in
+                let isOpen = Locked(false)
+                // Nobody ends this stream but the server.
+                async let streamed = reader.send("GET", "/v1/agents/default/conversations/c/events?after=0") { text in
+                    if text.contains("turn.completed") { isOpen.withLock { $0 = true } }
+                    return false
+                }
+                try await eventually("the stream is open") { isOpen.withLock { $0 } }
+                let began = ContinuousClock.now
+                try await peer.tenant(fixture.org).revokeToken(id)
+                #expect(try await streamed.events.last?.type == "turn.completed")
+                // At most 0.8 s until this replica reads the token again, and 1 s until the stream looks.
+                #expect(ContinuousClock.now - began < .seconds(5))
+            }
+        }
+    }
+}

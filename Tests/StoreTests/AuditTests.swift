@@ -1,0 +1,170 @@
+import Domain
+import Postgres
+import Testing
+
+@testable import Store
+
+@Suite("The audit log")
+struct AuditTests {
+    private static let actor = Actor(name: "token:someone", request: "r-1")
+
+    /// The actions of the fixture's organization, oldest first.
+    private func actions(_ fixture: WallFixture) async throws -> [String] {
+        try await fixture.owner.audit(before: .max, limit: 100).map(\.action).reversed()
+    }
+
+    @Test("every change is there with who, what and when; what changes nothing is not")
+    func changes() async throws {
+        let fixture = try await WallFixture.make()
+        let (store, agent) = (fixture.victim.store, fixture.victim.agent)
+        let tenant = store.tenant(fixture.victim.org, by: Self.actor)
+        let before = try await self.actions(fixture)
+        #expect(before == ["organization.create", "agent.put", "token.create"])
+        try await store.ensureOrganization(fixture.victim.org)
+        let other = AgentConfiguration(driver: .acp, command: ["other"], storeMode: .snapshot)
+        for _ in 0..<2 { _ = try await tenant.put(agent, other) }
+        let session: TokenID = freshID()
+        let hashes = (UInt8(20)..<23).map { [UInt8](repeating: $0, count: 32) }
+        _ = try await tenant.createToken(
+            session,
+            name: "s",
+            hash: hashes[0],
+            scopes: [.turns],
+            lifetime: .seconds(60),
+            parent: fixture.token
+        )
+        _ = try await tenant.rotateToken(fixture.token, hash: hashes[1], overlap: .seconds(60))
+        for _ in 0..<2 { #expect(try await tenant.revokeToken(fixture.token)) }
+        #expect(try await tenant.rotateToken(fixture.token, hash: hashes[2], overlap: .zero) == nil)
+        for _ in 0..<2 {
+            _ = try await tenant.decideApproval(fixture.approval, option: "once", reason: nil, by: fixture.token)
+        }
+        let copy = try ConversationID("copy")
+        for _ in 0..<2 { _ = try await tenant.fork(agent, fixture.conversation, from: nil, to: copy) }
+        for _ in 0..<2 { _ = try await tenant.pruneSnapshots(agent, fixture.conversation, keepTurns: 0) }
+        for _ in 0..<2 { _ = try await tenant.deleteResponse(fixture.queued) }
+        for _ in 0..<2 { _ = try await tenant.deleteThread(fixture.thread) }
+        for _ in 0..<2 { _ = try await tenant.delete(agent, fixture.conversation) }
+        for _ in 0..<2 { _ = try await tenant.deleteAgent(agent) }
+        try await store.beat(fixture.victim.replica, label: "r", version: "1", workers: 0, draining: false)
+        #expect(try await store.askToDrain(fixture.victim.replica, by: Self.actor))
+        let entries = try await tenant.audit(before: .max, limit: 100)
+        #expect(
+            entries.map(\.action).reversed().dropFirst(before.count) == [
+                "agent.put", "session.open", "token.rotate", "token.revoke", "approval.decide", "conversation.fork",
+                "snapshots.prune", "response.delete", "thread.delete", "conversation.delete", "agent.delete",
+            ]
+        )
+        let mine = entries.prefix(entries.count - before.count)
+        #expect(mine.allSatisfy { $0.actor == "token:someone" && $0.request == "r-1" && $0.org == "victim" })
+        #expect(mine.first { $0.action == "conversation.fork" }?.subject == "echo/c")
+        #expect(mine.first { $0.action == "conversation.fork" }?.details == #"{"conversation":"copy"}"#)
+        let all = try await store.audit(of: nil, before: .max, limit: 100)
+        #expect(all.first?.action == "replica.drain" && all.first?.org == nil)
+        #expect(Set(all.map(\.action)) == Set(AuditAction.allCases.map(\.rawValue)))
+        #expect(all.map(\.id) == all.map(\.id).sorted(by: >))
+        let page = try await store.audit(of: nil, before: all[2].id, limit: 2)
+        #expect(page.map(\.id) == all[3...4].map(\.id))
+    }
+
+    @Test("a change that cannot be noted is not made")
+    func together() async throws {
+        let fixture = try await WallFixture.make()
+        try await fixture.victim.pool.query("REVOKE INSERT ON turnpike.audit FROM turnpike_tenant")
+        let agent = try AgentID("new")
+        let configuration = AgentConfiguration(driver: .acp, command: ["x"], storeMode: .none)
+        await #expect(throws: PostgresError.self) { try await fixture.owner.put(agent, configuration) }
+        #expect(try await fixture.owner.agent(agent) == nil)
+        await #expect(throws: PostgresError.self) {
+            try await fixture.owner.delete(fixture.victim.agent, fixture.conversation)
+        }
+        #expect(try await fixture.owner.log(fixture.victim.agent, fixture.conversation)?.isDeleted == false)
+    }
+
+    @Test(
+        "the log is added to and read; neither a tenant nor the gateway changes it",
+        arguments: ["tenant", "gateway"]
+    )
+    func appendOnly(_ role: String) async throws {
+        let fixture = try await WallFixture.make()
+        for statement in [
+            "DELETE FROM turnpike.audit", "UPDATE turnpike.audit SET actor = 'me'", "TRUNCATE turnpike.audit",
+        ] {
+            let error = await #expect(throws: PostgresError.self) {
+                try await fixture.victim.pool.pipeline([
+                    Query(
+                        unescaped:
+                            "SELECT set_config('role', 'turnpike_\(role)', true), set_config('turnpike.org', 'x', true)"
+                    ),
+                    Query(unescaped: statement),
+                ])
+            }
+            #expect(error?.sqlState == "42501")
+        }
+    }
+}
+
+@Suite("Tokens and organizations")
+struct TokenTests {
+    private static func hash(_ number: UInt8) -> [UInt8] { [UInt8](repeating: number, count: 32) }
+
+    @Test("a rotated token has two secrets until the overlap is over, and its sessions go with the old one")
+    func rotation() async throws {
+        let fixture = try await StoreFixture.make()
+        let (store, tenant) = (fixture.store, fixture.tenant)
+        let (token, session): (TokenID, TokenID) = (freshID(), freshID())
+        _ = try await tenant.createToken(token, name: "t", hash: Self.hash(1), scopes: [.turns], lifetime: nil)
+        _ = try await tenant.createToken(
+            session,
+            name: "s",
+            hash: Self.hash(2),
+            scopes: [.turns],
+            lifetime: .seconds(600),
+            parent: token
+        )
+        #expect(try await tenant.rotateToken(session, hash: Self.hash(9), overlap: .zero) == nil)
+        let rotated = try await tenant.rotateToken(token, hash: Self.hash(3), overlap: .seconds(600))
+        #expect(rotated?.id == token && rotated?.expiresAt == nil)
+        let both = try await store.grants(hashes: [Self.hash(1), Self.hash(3), Self.hash(4)])
+        #expect(both.mapValues(\.token) == [Self.hash(1): token, Self.hash(3): token])
+        #expect(try await store.grant(hash: Self.hash(2))?.token == session)
+        // Only the newest two are good, and without an overlap one.
+        _ = try await tenant.rotateToken(token, hash: Self.hash(4), overlap: .zero)
+        #expect(try await store.grant(hash: Self.hash(1)) == nil)
+        #expect(try await store.grant(hash: Self.hash(3)) == nil)
+        #expect(try await store.grant(hash: Self.hash(4))?.token == token)
+        #expect(try await store.grant(hash: Self.hash(2)) == nil)
+        #expect(try await tenant.revokeToken(token))
+        #expect(try await store.grant(hash: Self.hash(4)) == nil)
+    }
+
+    @Test("32 callers that make one organization at the same moment make one, with one default agent")
+    func organizations() async throws {
+        let fixture = try await StoreFixture.make(poolSize: 16)
+        let (org, agent) = (try OrganizationID("fresh"), try AgentID("default"))
+        // Half-made: there was nothing to copy yet.
+        try await fixture.store.ensureOrganization(try OrganizationID("early"))
+        let configuration = AgentConfiguration(driver: .acp, command: ["standard"], storeMode: .snapshot)
+        _ = try await fixture.tenant.put(agent, configuration)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<32 {
+                group.addTask {
+                    for name in [org, try OrganizationID("early")] { try await fixture.store.ensureOrganization(name) }
+                }
+            }
+            try await group.waitForAll()
+        }
+        for name in [org, try OrganizationID("early")] {
+            let agents = try await fixture.store.tenant(name).agents()
+            #expect(agents.map(\.agent) == [agent] && agents.first?.version == 1)
+            #expect(agents.first?.configuration == configuration)
+            let actions = try await fixture.store.tenant(name).audit(before: .max, limit: 10).map(\.action)
+            #expect(actions == ["organization.create"])
+        }
+        // What an organization has made of it stays.
+        let own = AgentConfiguration(driver: .acp, command: ["own"], storeMode: .none)
+        _ = try await fixture.store.tenant(org).put(agent, own)
+        try await fixture.store.ensureOrganization(org)
+        #expect(try await fixture.store.tenant(org).agent(agent)?.configuration == own)
+    }
+}
