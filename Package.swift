@@ -137,7 +137,8 @@ let package = Package(
         tests(
             "APITests",
             [
-                "API", "Domain", "Gateway", "HTTP", "Postgres", "Runtime", "Store", "Subprocess", "TestKit", "Workers",
+                "API", "CCrypto", "Crypto", "Domain", "Gateway", "HTTP", "Postgres", "Runtime", "Store", "Subprocess",
+                "TestKit", "Workers",
             ]
         ),
         tests("TurnpikeTests", ["Domain", "Runtime", "TestKit", "turnpike"]),

@@ -31,18 +31,20 @@ package struct API: Sendable {
     private let bodyLimit: Int
     private let dialectBodyLimit: Int
 
-    /// The API of `gateway`; `version` is what `/livez` says, `crossOrigin` who else's pages may call it.
+    /// The API of `gateway`; `version` is what `/livez` says, `crossOrigin` who else's pages may call it, `provider` whose
+    /// tokens are believed beside the gateway's own.
     package init(
         gateway: Gateway,
         log: Logger,
         metrics: Metrics,
         version: String,
-        crossOrigin: CrossOrigin = CrossOrigin()
+        crossOrigin: CrossOrigin = CrossOrigin(),
+        provider: IdentityProvider? = nil
     ) {
         let limits = gateway.configuration.limits
         let departure = Departure(log: log)
         let stream = EventFollower(keepalive: limits.streamKeepalive, departure: departure)
-        self.gate = Gate(gateway)
+        self.gate = Gate(gateway, provider: provider)
         self.turns = TurnRoutes(follower: stream)
         self.events = EventRoutes(follower: stream)
         let dialect = DialectFollower(keepalive: limits.streamKeepalive, departure: departure)

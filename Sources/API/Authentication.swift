@@ -13,9 +13,12 @@ enum Admission: Sendable {
 /// Nothing else in this module holds the gateway, so no action can reach data without having passed here.
 struct Gate: Sendable {
     private let gateway: Gateway
+    /// Whose tokens are believed beside the gateway's own.
+    private let provider: IdentityProvider?
 
-    init(_ gateway: Gateway) {
+    init(_ gateway: Gateway, provider: IdentityProvider?) {
         self.gateway = gateway
+        self.provider = provider
     }
 
     /// Lets a request in whose token covers `scope`, with its own organization's data in reach. Throws 401, 403, 503.
@@ -48,9 +51,12 @@ struct Gate: Sendable {
         return .tenant(try await self.admit(request, scope: scope))
     }
 
-    /// Who shows this credential; nil for nobody.
+    /// Who shows this credential; nil for nobody. Only a bearer can be an identity provider's.
     private func authenticate(_ credential: Credential) async throws -> Principal? {
-        try await self.gateway.authenticate(credential.secret)
+        if let provider, !credential.isWebSession, SignedToken.isLikely(credential.secret) {
+            return try await provider.authenticate(credential.secret, at: self.gateway)
+        }
+        return try await self.gateway.authenticate(credential.secret)
     }
 
     private func principal(_ credential: Credential, scope: Scope) async throws -> Principal {

@@ -9,6 +9,9 @@ struct SessionRoutes: Sendable {
         _ = try call.query()
         try call.refuseBody()
         guard !call.isWebSession else { throw APIError(400, "invalid_request", "a session is opened with a token") }
+        guard call.principal.identity == nil else {
+            throw APIError(400, "invalid_request", "a session is opened with a token of the gateway's own")
+        }
         let (record, secret) = try await call.tenant.openWebSession(call.principal)
         var response = Response.json(
             JSONWriter.object { $0.member("session") { $0.members(of: record) } },

@@ -7,6 +7,11 @@ package enum UUIDText {
         self.text(RandomBytes.make(16), version: 4)
     }
 
+    /// Version 8: the first bits of `digest`, which has at least 16 bytes.
+    package static func derived(from digest: [UInt8]) -> String {
+        self.text(Array(digest.prefix(16)), version: 8)
+    }
+
     /// Version 7: 48 bits of Unix milliseconds, then 74 random bits, so that later ids sort later and an index grows at
     /// its end. Ids of the same millisecond have no order.
     package static func timeOrdered() -> String {

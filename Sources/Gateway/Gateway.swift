@@ -162,10 +162,13 @@ package struct Gateway: Sendable {
 package struct Principal: Sendable, Hashable {
     /// The organization it belongs to.
     package let org: OrganizationID
-    /// The token's public identity.
+    /// The token's public identity; of somebody whom an identity provider vouches for, the same for all of their
+    /// tokens.
     package let token: TokenID
     /// What it allows.
     package let scopes: Set<Scope>
+    /// Whom an identity provider vouches for; nil for a token of the gateway's own.
+    package let identity: Identity?
 
     /// Whether one of the principal's scopes covers `scope`; `admin` covers everything within the organization.
     package func may(_ scope: Scope) -> Bool {

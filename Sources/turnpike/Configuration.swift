@@ -35,6 +35,8 @@ struct Configuration: Sendable {
     var accounts: String?
     /// Origins of pages that may call the API from a browser.
     var corsOrigins: [String]
+    /// The file about the identity provider, absolute; nil where there is none.
+    var identity: String?
     /// The texts that won, and where each is from.
     let origins: [Setting: SettingOrigin]
 
@@ -57,6 +59,7 @@ struct Configuration: Sendable {
         self.organization = try reader.name(.organization)
         self.accounts = layers.origins[.accounts].map { Self.absolute($0.value, from: directory) }
         self.corsOrigins = try reader.origins(.corsOrigins)
+        self.identity = layers.origins[.identity].map { Self.absolute($0.value, from: directory) }
         self.origins = layers.origins
     }
 

@@ -43,18 +43,23 @@ struct GatewayClient: Sendable {
         try await self.answer(call, withinSeconds: limit).json
     }
 
-    /// The same for what is no JSON.
-    func bytes(_ call: Call, withinSeconds limit: Int) async throws -> [UInt8] {
-        try await self.answer(call, withinSeconds: limit).body
+    /// The same for what is no JSON, of so many bytes at most.
+    func bytes(_ call: Call, withinSeconds limit: Int, atMost largest: Int = .max) async throws -> [UInt8] {
+        try await self.answer(call, withinSeconds: limit, atMost: largest).body
     }
 
-    private func answer(_ call: Call, withinSeconds limit: Int) async throws -> Answer {
+    private func answer(_ call: Call, withinSeconds limit: Int, atMost largest: Int = .max) async throws -> Answer {
         let body = Locked<[UInt8]>([])
         let status = try await self.transfer(call, totalMilliseconds: limit * 1_000, silenceSeconds: 0) { _, bytes in
-            body.withLock { $0 += bytes }
-            return true
+            body.withLock { body in
+                body += bytes
+                return body.count <= largest
+            }
         }
         let answer = Answer(status: status, body: body.withLock { $0 })
+        guard answer.body.count <= largest else {
+            throw CommandFailure(.failure, "the answer of \(self.base) is longer than \(largest) bytes")
+        }
         guard (200..<300).contains(status) else { throw self.failure(answer) }
         return answer
     }

@@ -19,6 +19,7 @@ enum Setting: String, Sendable, CaseIterable {
     case organization
     case accounts
     case corsOrigins = "cors_origins"
+    case identity
 
     var flag: String {
         "--" + self.rawValue.replacing("_", with: "-")
@@ -37,7 +38,7 @@ enum Setting: String, Sendable, CaseIterable {
     var defaultText: String? {
         switch self {
         case .listen: "127.0.0.1:7100"
-        case .databaseURL, .databaseDirectURL, .label, .accounts: nil
+        case .databaseURL, .databaseDirectURL, .label, .accounts, .identity: nil
         case .poolSize: "6"
         case .logLevel: "info"
         case .workspaces: "/var/lib/turnpike/workspaces"
@@ -65,6 +66,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .allowUnsafeDurability, .hints: "on|off"
         case .label, .organization: "NAME"
         case .corsOrigins: "ORIGIN,…"
+        case .identity: "FILE"
         }
     }
 
@@ -86,6 +88,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .accounts: "a JSON file of the accounts that this replica hosts (default: none)"
         case .organization: "whose records direct database commands touch"
         case .corsOrigins: "whose pages may call from a browser, like https://chat.example.org; none by default"
+        case .identity: "whose signed tokens (OIDC, JWT) are believed, and what they may do: a JSON file"
         }
     }
 }

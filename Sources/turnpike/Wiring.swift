@@ -79,7 +79,7 @@ enum Wiring {
             )
         )
         signals.whenTold(gateway.beginDraining, again: gateway.leaveAtOnce)
-        let server = self.server(configuration, gateway: gateway, platform: platform)
+        let server = try self.server(configuration, gateway: gateway, platform: platform)
         let port = try server.bind()
         let group = ServiceGroup(
             self.services(gateway, server: server, pool: database.pool),
@@ -107,13 +107,14 @@ enum Wiring {
         _ configuration: Configuration,
         gateway: Gateway,
         platform: Platform
-    ) -> HTTPServer {
+    ) throws -> HTTPServer {
         let api = API(
             gateway: gateway,
             log: platform.log,
             metrics: platform.metrics,
             version: Version.text,
-            crossOrigin: CrossOrigin(configuration.corsOrigins)
+            crossOrigin: CrossOrigin(configuration.corsOrigins),
+            provider: try configuration.identity.map { try IdentityFile(path: $0).provider(log: platform.log) }
         )
         var http = HTTPConfiguration()
         http.host = configuration.listen.host

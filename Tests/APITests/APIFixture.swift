@@ -33,6 +33,7 @@ struct APIFixture: Sendable {
         limits: Limits = Limits(),
         usesHints: Bool = true,
         crossOrigin: CrossOrigin = CrossOrigin(),
+        provider: IdentityProvider? = nil,
         _ body: @Sendable (APIFixture) async throws -> Void
     ) async throws {
         let folder = try ScratchDirectory()
@@ -47,7 +48,14 @@ struct APIFixture: Sendable {
             log: log,
             metrics: metrics
         )
-        let api = API(gateway: gateway, log: log, metrics: metrics, version: "test", crossOrigin: crossOrigin)
+        let api = API(
+            gateway: gateway,
+            log: log,
+            metrics: metrics,
+            version: "test",
+            crossOrigin: crossOrigin,
+            provider: provider
+        )
         let reactor = try Reactor(name: "api-test")
         let server = HTTPServer(
             configuration: HTTPConfiguration(),

@@ -1,0 +1,47 @@
+import API
+import Foundation
+import Glibc
+import Runtime
+
+/// The file that the setting `identity` names: an identity provider, and what its tokens may do.
+struct IdentityFile: Sendable {
+    /// The largest key set that is read.
+    private static let largest = 1 << 20
+
+    let path: String
+    private let configuration: IdentityConfiguration
+
+    /// Reads and checks the file. Throws a usage failure that says what is wrong with it.
+    init(path: String) throws(CommandFailure) {
+        self.path = path
+        do {
+            self.configuration = try IdentityConfiguration(Array(try Data(contentsOf: URL(fileURLWithPath: path))))
+        } catch let flaw as IdentityConfiguration.Flaw {
+            throw CommandFailure(.usage, "\(path): \(flaw)", remedy: "README.md shows what it may hold.")
+        } catch {
+            throw CommandFailure(.usage, "cannot read \(path), which identity names")
+        }
+    }
+
+    /// What believes the provider's tokens. Its keys are read when the first one comes.
+    func provider(log: Logger) -> IdentityProvider {
+        let place = self.configuration.keys
+        return IdentityProvider(
+            self.configuration,
+            log: log,
+            clock: { Int64(time(nil)) },
+            fetch: { try await Self.keys(at: place) }
+        )
+    }
+
+    /// No redirect is followed: the keys are where the file says.
+    private static func keys(at place: String) async throws -> [UInt8] {
+        guard place.hasPrefix("/") else {
+            return try await GatewayClient(base: place, token: nil)
+                .bytes(GatewayClient.Call(path: ""), withinSeconds: 5, atMost: self.largest)
+        }
+        let keys = Array(try Data(contentsOf: URL(fileURLWithPath: place)))
+        guard keys.count <= self.largest else { throw CommandFailure(.failure, "\(place) is too large for a key set") }
+        return keys
+    }
+}
