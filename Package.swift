@@ -38,7 +38,9 @@ let package = Package(
         module("Archive", ["CArchive", "Crypto", "Runtime"]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         module("Postgres", ["CPostgres", "Runtime"]),
-        module("HTTP", ["CRuntime", "Runtime"]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CCurlShim", dependencies: ["CCurl"]),
+        module("HTTP", ["CCurlShim", "CRuntime", "Runtime"]),
         .target(name: "CSubprocess"),
         module("Subprocess", ["CRuntime", "CSubprocess", "Runtime"]),
         module("EmbeddedPostgres", ["CRuntime", "Postgres", "Runtime"]),
@@ -80,8 +82,6 @@ let package = Package(
         module("Workers", ["Archive", "Crypto", "Domain", "Faults", "Runtime", "Subprocess"]),
 
         // The story, the edge, the program.
-        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
-        .target(name: "CCurlShim", dependencies: ["CCurl"]),
         module("Gateway", ["Crypto", "Domain", "Faults", "Postgres", "Runtime", "Store", "Workers"]),
         .target(
             name: "API",

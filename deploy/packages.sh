@@ -4,7 +4,7 @@ set -eu
 
 # Python runs the example agent.
 run="libarchive-dev libpq-dev libssl-dev libcurl4-openssl-dev zlib1g-dev postgresql util-linux curl pkg-config gcc libc6-dev make python3"
-test="$run nginx-light haproxy pgbouncer python3-venv procps bubblewrap git chromium libfaketime"
+test="$run nginx-light haproxy pgbouncer python3-venv procps bubblewrap git chromium libfaketime openssl"
 bench="$test postgresql-contrib"
 model="spin gcc libc6-dev"
 

@@ -180,7 +180,7 @@ struct Proxy: Sendable {
         fputs(text, file)
     }
 
-    private static func spawn(_ arguments: [String]) throws -> pid_t {
+    static func spawn(_ arguments: [String]) throws -> pid_t {
         var pid: pid_t = 0
         var raw = arguments.map { strdup($0) } + [nil]
         defer { raw.forEach { free($0) } }

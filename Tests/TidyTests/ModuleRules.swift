@@ -11,7 +11,7 @@ enum ModuleRules {
         "Crypto": ["CCrypto"],
         "Archive": ["CArchive", "Crypto", "Runtime"],
         "Postgres": ["CPostgres", "Runtime"],
-        "HTTP": ["CRuntime", "Runtime"],
+        "HTTP": ["CCurlShim", "CRuntime", "Runtime"],
         "Subprocess": ["CRuntime", "CSubprocess", "Runtime"],
         "EmbeddedPostgres": ["CRuntime", "Postgres", "Runtime"],
         "Domain": [],

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "CCurlMulti.h"
+
 // libcurl's easy interface without its variadic functions, which Swift cannot call.
 
 /// Called with a piece of the body and the response's status; returns 0 to go on, anything else to give up.
