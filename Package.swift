@@ -75,6 +75,7 @@ let package = Package(
                 .embedInCode("0017_fair_claims.sql"),
                 .embedInCode("0018_schedules.sql"),
                 .embedInCode("0019_audit.sql"),
+                .embedInCode("0020_backends.sql"),
             ],
             swiftSettings: house
         ),
@@ -141,7 +142,7 @@ let package = Package(
                 "TestKit", "Workers",
             ]
         ),
-        tests("TurnpikeTests", ["Domain", "Runtime", "TestKit", "turnpike"]),
+        tests("TurnpikeTests", ["API", "Domain", "Runtime", "TestKit", "turnpike"]),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [

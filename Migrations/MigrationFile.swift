@@ -34,5 +34,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0017_fair_claims", PackageResources._017_fair_claims_sql),
         MigrationFile("0018_schedules", PackageResources._018_schedules_sql),
         MigrationFile("0019_audit", PackageResources._019_audit_sql),
+        MigrationFile("0020_backends", PackageResources._020_backends_sql),
     ]
 }

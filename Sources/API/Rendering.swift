@@ -58,6 +58,7 @@ extension JSONWriter {
         self.member("epoch", conversation.epoch)
         self.member("worker_pid", number: conversation.workerPID)
         self.member("account", conversation.account?.text)
+        self.member("backend", conversation.backend)
         self.member("created_at", conversation.createdAt)
         self.member("active_at", conversation.activeAt)
         if let origin = conversation.origin {

@@ -78,6 +78,8 @@ package struct AgentConfiguration: Sendable, Hashable {
     package var mcpServers: [MCPServer] = []
     /// The account that its workers act as; nil when they need none.
     package var account: AccountNeed?
+    /// The model that the worker may use through the gateway; nil without one.
+    package var model: ModelAccess?
     /// The bounds it works within.
     package var limits = AgentLimits()
 
@@ -132,7 +134,19 @@ package struct AgentConfiguration: Sendable, Hashable {
         if self.driver == .command, !self.mcpServers.isEmpty {
             found.append(("mcp_servers", "can be told to acp workers only"))
         }
-        return found + self.limits.problems
+        return found + self.modelProblems + self.limits.problems
+    }
+
+    private var modelProblems: [(member: String, problem: String)] {
+        guard let model = self.model else { return [] }
+        var found = model.problems.map { (member: "model.\($0.member)", problem: $0.problem) }
+        if self.network == .none {
+            found.append(("model", "is reached over the network, and this worker has none"))
+        }
+        if let name = ModelAccess.variables.first(where: { self.environment[$0] != nil }) {
+            found.append(("environment", "must not set \(name), which model sets"))
+        }
+        return found
     }
 
     private var sandboxProblems: [(member: String, problem: String)] {

@@ -3,7 +3,7 @@
 extension AgentConfiguration: Codable {
     private enum Member: String, CodingKey, CaseIterable {
         case driver, command, environment, files, snapshots, isolation, network, permissions, retries, warm, usage
-        case account, limits
+        case account, limits, model
         case readOnlyPaths = "read_only_paths"
         case storeMode = "store_mode"
         case mcpServers = "mcp_servers"
@@ -31,6 +31,7 @@ extension AgentConfiguration: Codable {
         self.usage = try values.decodeIfPresent(UsageMode.self, forKey: .usage) ?? self.usage
         self.mcpServers = try values.decodeIfPresent([MCPServer].self, forKey: .mcpServers) ?? []
         self.account = try values.decodeIfPresent(AccountNeed.self, forKey: .account)
+        self.model = try values.decodeIfPresent(ModelAccess.self, forKey: .model)
         self.limits = try values.decodeIfPresent(AgentLimits.self, forKey: .limits) ?? self.limits
     }
 
@@ -53,6 +54,7 @@ extension AgentConfiguration: Codable {
         try values.encode(self.usage, forKey: .usage)
         try values.encode(self.mcpServers, forKey: .mcpServers)
         try values.encodeIfPresent(self.account, forKey: .account)
+        try values.encodeIfPresent(self.model, forKey: .model)
         try values.encode(self.limits, forKey: .limits)
     }
 }

@@ -91,6 +91,20 @@ package struct Limits: Sendable, Hashable {
     /// How long a browser that signed in stays so.
     package var webSession: Duration = .seconds(12 * 3_600)
 
+    // Models.
+    /// The body of a call to a model: a whole conversation, images included.
+    package var modelBodyBytes = 32 << 20
+    /// Calls to a model that one worker may have open.
+    package var modelCallsAtOnce = 32
+    /// From the beginning of a call to a connection with the upstream.
+    package var modelConnect: Duration = .seconds(10)
+    /// From the beginning of a call to the head of its answer: an answer that is not streamed is thought through first.
+    package var modelFirstByte: Duration = .seconds(600)
+    /// Between two pieces of a streamed answer.
+    package var modelSilence: Duration = .seconds(300)
+    /// Between two looks whether the turn of a streamed answer still runs, by the database.
+    package var modelRecheck: Duration = .seconds(5)
+
     // Leaving.
     /// How long running turns may take to finish after SIGTERM.
     package var drainGrace: Duration = .seconds(25)

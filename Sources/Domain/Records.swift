@@ -132,6 +132,8 @@ package struct ConversationRecord: Sendable, Hashable {
     package var origin: ConversationOrigin?
     /// The account that owns it; nil while none does.
     package var account: AccountID?
+    /// The model backend that served it last; nil when none is known.
+    package var backend: String?
 
     package init(
         number: ConversationNumber,
@@ -148,10 +150,12 @@ package struct ConversationRecord: Sendable, Hashable {
         createdAt: String,
         activeAt: String,
         origin: ConversationOrigin? = nil,
-        account: AccountID? = nil
+        account: AccountID? = nil,
+        backend: String? = nil
     ) {
         self.origin = origin
         self.account = account
+        self.backend = backend
         self.number = number
         self.agent = agent
         self.conversation = conversation

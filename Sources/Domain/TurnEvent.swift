@@ -9,6 +9,8 @@ package enum TurnEvent: Sendable, Hashable {
     case tool(ToolActivity)
     case plan(JSONValue)
     case usage(JSONValue)
+    /// The conversation is served by another model backend. Of a worker: one that it says served a call.
+    case backend(BackendSwitch)
     case approvalRequested(ApprovalQuestion)
     case approvalResolved(ApprovalResolution)
     /// No live replica hosts an account that the conversation could run on.
@@ -34,6 +36,7 @@ package enum TurnEvent: Sendable, Hashable {
         case .tool: "tool"
         case .plan: "plan"
         case .usage: "usage"
+        case .backend: "backend"
         case .approvalRequested: "approval.requested"
         case .approvalResolved: "approval.resolved"
         case .waitingAccount: "waiting_account"
@@ -57,6 +60,7 @@ package enum TurnEvent: Sendable, Hashable {
         case .tool(let tool): tool.json
         case .plan(let plan): ["entries": plan]
         case .usage(let usage): ["usage": usage]
+        case .backend(let change): change.json
         case .approvalRequested(let question): question.json
         case .approvalResolved(let resolution): resolution.json
         case .waitingAccount(let wait): wait.json

@@ -16,6 +16,7 @@ struct SessionTools: Sendable {
     let approvals: ApprovalDesk
     let accounts: AccountSlots
     let places: FairPlaces
+    let models = ModelDesk()
     let wakeDispatcher: WakeUp
     let reactor: Reactor
     let replica: ReplicaID

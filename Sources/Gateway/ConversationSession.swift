@@ -28,6 +28,7 @@ final class ConversationSession: Sendable {
     let tools: SessionTools
     let log: Logger
     let desk = Locked(Desk())
+    let backends: BackendKeeper
 
     init(
         claim: Claim,
@@ -56,6 +57,9 @@ final class ConversationSession: Sendable {
             "conversation": .text(claim.conversation?.text ?? "-"), "org": .text(claim.org?.text ?? "-"),
             "agent": .text(claim.agent.text), "number": .number(claim.number.value), "epoch": .number(fence.epoch),
         ])
+        self.backends = BackendKeeper(store: tools.store, fence: fence, log: self.log, metrics: tools.metrics) {
+            tools.feed.changed(claim.number)
+        }
     }
 
     // MARK: - The story
@@ -203,6 +207,7 @@ final class ConversationSession: Sendable {
             }
         }
         let begun = Locked<Set<String>>([])
+        let model = self.openModel(for: turn, by: worker)
         return await withTaskGroup(of: Void.self) { [resumption] group in
             group.addTask {
                 await relay.run(lastActivity: { worker.lastActivity }, onFenced: { self.fenceOff() })
@@ -211,12 +216,14 @@ final class ConversationSession: Sendable {
                 turn,
                 wantsBase: wantsBase,
                 resumption: resumption,
+                token: model?.token,
                 ask: { question in await self.answer(question, in: turn, after: relay) },
                 note: { note in await self.note(note, in: turn, after: relay, begun: begun) },
-                emit: { event in relay.take(event) }
+                emit: { event in self.take(event, relay) }
             )
             relay.finish()
             await group.waitForAll()
+            await self.close(model?.turn)
             return result
         }
     }

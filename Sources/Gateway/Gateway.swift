@@ -35,6 +35,8 @@ package struct Gateway: Sendable {
     let intake: TurnIntake
     let feed: EventFeed
     let approvals: ApprovalDesk
+    /// Who may ask a model now.
+    package let models: ModelDesk
     let agentDirectory: AgentDirectory
     let hints: HintSender
     let registry: ConversationRegistry
@@ -79,6 +81,11 @@ package struct Gateway: Sendable {
             circuits: self.circuits,
             limits: self.configuration.limits
         )
+    }
+
+    /// Says where this replica's workers reach their models, `http://host:port`; without it no agent that wants one starts.
+    package func offerModels(at address: String) {
+        self.dispatcher.workers.offerModels(at: address)
     }
 
     /// Who sends this bearer token; nil when it is no valid token. Throws `GatewayError.unavailable`.

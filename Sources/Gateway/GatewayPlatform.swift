@@ -80,6 +80,7 @@ extension Gateway {
             log: tools.log,
             metrics: tools.metrics
         )
+        self.models = tools.models
         self.pruner = SnapshotPruner(store: store, limits: tools.limits, log: tools.log, metrics: tools.metrics)
         self.dispatcher = Dispatcher(tools: tools, intake: self.intake)
         self.spares = SpareKeeper(tools: tools, isDraining: { [intake] in intake.isDraining })

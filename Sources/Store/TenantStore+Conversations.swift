@@ -17,6 +17,7 @@ extension TenantStore {
     private static func columns() -> String {
         """
         c.id, c.agent, c.conversation, c.head, c.last_turn, c.last_event, c.queued, c.running, c.owner_replica, c.epoch,
+            c.backend,
             (SELECT d.pid FROM turnpike.deployments d WHERE d.conversation_id = c.id AND d.ended_at IS NULL
                 AND d.replica = c.owner_replica ORDER BY d.started_at DESC LIMIT 1) AS pid,
             (SELECT o.conversation FROM turnpike.conversations o WHERE o.id = c.origin) AS origin, c.origin_seq,
@@ -64,7 +65,8 @@ extension TenantStore {
             createdAt: try row.get("created_at"),
             activeAt: try row.get("active_at"),
             origin: try Self.origin(row),
-            account: try row.optionalID("owner_account")
+            account: try row.optionalID("owner_account"),
+            backend: try row.get("backend")
         )
     }
 

@@ -16,6 +16,16 @@ extension ACPDriver {
             return self.isPrompting ? [.counted(bytes), .event(.usage(usage))] : []
         }
         guard self.isPrompting else { return [] }
+        return Self.backend(params) + self.updated(kind, update, bytes: bytes)
+    }
+
+    /// The model backend that the agent names beside what it says, in `_meta.turnpike`.
+    static func backend(_ members: JSONValue) -> [DriverAction] {
+        guard let named = members["_meta"]?["turnpike"]?["backend"]?.text, let id = BackendID(named) else { return [] }
+        return [.counted(named.utf8.count), .event(.backend(BackendSwitch(id: id)))]
+    }
+
+    private mutating func updated(_ kind: String, _ update: JSONValue, bytes: Int) -> [DriverAction] {
         switch kind {
         case "agent_message_chunk":
             guard let text = update["content"]?["text"]?.text else {
@@ -111,11 +121,11 @@ extension ACPDriver {
         let offered = result["_meta"]?["turnpike"]?["snapshot"].flatMap { $0 == .null ? nil : $0 }
         guard wants != nil else {
             let stop = DriverStop(stopReason: stopReason, usage: usage, snapshot: .none)
-            return (offered == nil ? [] : [.odd(.snapshotDropped)]) + [.idle(stop)]
+            return Self.backend(result) + (offered == nil ? [] : [.odd(.snapshotDropped)]) + [.idle(stop)]
         }
         let snapshot = self.read(offered)
         if case .update(let update) = snapshot, update.kind == .base { self.hasBase = true }
-        return [.idle(DriverStop(stopReason: stopReason, usage: usage, snapshot: snapshot))]
+        return Self.backend(result) + [.idle(DriverStop(stopReason: stopReason, usage: usage, snapshot: snapshot))]
     }
 
     private func read(_ offered: JSONValue?) -> OfferedSnapshot {

@@ -109,7 +109,9 @@ struct ACPDriver: WorkerDriver {
     }
 
     /// Turnpike's additions to the protocol that this side knows.
-    private static let extensions: JSONValue = ["version": 1, "blob": true, "turn": true, "park": true]
+    private static let extensions: JSONValue = [
+        "version": 1, "blob": true, "turn": true, "park": true, "backend": true,
+    ]
 
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction] {
         guard case .idle = self.phase, let session = self.openSession else {
@@ -130,6 +132,7 @@ struct ACPDriver: WorkerDriver {
             }
             context["resume"] = Self.json(resumption)
         }
+        if let token = prompt.token { context["token"] = .string(token.text) }
         let (id, action) = self.request(
             "session/prompt",
             ["sessionId": .string(session), "prompt": .array(parts), "_meta": ["turnpike": .object(context)]]

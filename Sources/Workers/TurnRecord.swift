@@ -43,7 +43,7 @@ struct TurnRecord: Sendable {
             return self.count(text.utf8.count)
         case .usage(let usage):
             self.usage = usage
-        case .queued, .started, .context, .tool, .plan, .approvalRequested, .approvalResolved, .parked, .call,
+        case .queued, .started, .context, .tool, .plan, .backend, .approvalRequested, .approvalResolved, .parked, .call,
             .waitingAccount, .accountMigrated, .retried, .ended:
             break
         }

@@ -21,10 +21,10 @@ extension Worker {
         let recalled = try await self.makeWorkspace()
         try await self.checkProfile()
         if self.hasProcessPerTurn {
-            _ = try self.command(for: nil)
+            _ = try self.command(for: nil, token: .make())
             self.advance { state, effects in state.carry(state.driver.opened(), &effects) }
         } else {
-            try await self.spawn(self.command(for: nil))
+            try await self.spawn(self.command(for: nil, token: self.token))
             self.advance { state, effects in
                 state.carry(state.driver.opened(), &effects)
                 guard let order else { return }
@@ -95,9 +95,9 @@ extension Worker {
     }
 
     /// The process to start: for the worker, or for one turn of it.
-    private func command(for turn: ArmedTurn?) throws(WorkerError) -> Command {
+    private func command(for turn: ArmedTurn?, token: WorkerToken?) throws(WorkerError) -> Command {
         let configuration = self.order.configuration
-        var context: [String: String] = [:]
+        var context = try self.modelVariables(token)
         if let turn {
             context["TURNPIKE_TURN"] = turn.id.text
             context["TURNPIKE_AGENT"] = self.order.agent.text
@@ -162,9 +162,9 @@ extension Worker {
     }
 
     /// Starts the process of one turn and puts up with its failure: the turn fails then, the worker does not.
-    func spawn(for turn: ArmedTurn) async {
+    func spawn(for turn: ArmedTurn, token: WorkerToken?) async {
         do {
-            try await self.spawn(self.command(for: turn))
+            try await self.spawn(self.command(for: turn, token: token))
         } catch {
             self.advance { state, effects in
                 state.outbox = []

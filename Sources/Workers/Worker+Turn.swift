@@ -15,12 +15,15 @@ extension Worker {
     /// Performs `turn` and returns how it ended; every way in which it can end is an outcome.
     ///
     /// `ask` answers the worker's questions; when the turn ends while it waits, its task is cancelled and it has to
-    /// return. `note` answers what a worker that goes on with a parked turn says about its calls. `emit` gets the turn's events in order, on the caller's actor, none after this returns. Cancelling the
-    /// calling task kills the worker; `cancel` is the polite way. One turn at a time: a second one fails.
+    /// return. `note` answers what a worker that goes on with a parked turn says about its calls. `emit` gets the turn's
+    /// events in order, on the caller's actor, none after this returns. Cancelling the calling task kills the worker;
+    /// `cancel` is the polite way. One turn at a time: a second one fails. `token` is the turn's own, for a worker that may
+    /// use a model.
     package func perform(
         _ turn: ArmedTurn,
         wantsBase: Bool,
         resumption: Resumption? = nil,
+        token: WorkerToken? = nil,
         ask: @escaping @Sendable (PermissionQuestion) async -> PermissionAnswer,
         note: @escaping @Sendable (CallNote) async -> CallVerdict = { _ in .fenced },
         emit: @escaping @Sendable (TurnEvent) -> Void
@@ -31,11 +34,11 @@ extension Worker {
         let limits = self.order.configuration.limits
         let seconds = turn.deadlineSeconds ?? limits.turnSeconds
         let deadline = ContinuousClock.now + .seconds(seconds)
-        guard self.begin(turn, wantsBase: wantsBase, resumption) else {
+        guard self.begin(turn, wantsBase: wantsBase, resumption, token) else {
             let outcome = Outcome.failed(.workerExited, message: "the worker takes no turn", partial: "")
             return TurnResult(outcome: outcome, snapshot: nil, workerIsUsable: false)
         }
-        if self.hasProcessPerTurn { await self.spawn(for: turn) }
+        if self.hasProcessPerTurn { await self.spawn(for: turn, token: token) }
         let ending = await withTaskCancellationHandler {
             let listener = TurnListener(ask: ask, note: note, emit: emit)
             return await self.follow(turn, wantsBase: wantsBase, until: deadline, seconds: seconds, listener)
@@ -52,13 +55,19 @@ extension Worker {
         )
     }
 
-    private func begin(_ turn: ArmedTurn, wantsBase: Bool, _ resumption: Resumption?) -> Bool {
+    private func begin(_ turn: ArmedTurn, wantsBase: Bool, _ resumption: Resumption?, _ token: WorkerToken?) -> Bool {
         let outputBytes = self.order.configuration.limits.outputBytes
         let effects = self.state.withLock { state -> Effects? in
             guard state.lifecycle.takesTurns, let binding = state.binding else { return nil }
             let isKept = binding.mayWriteSnapshots && turn.run != nil
             let wants: Snapshot.Kind? = isKept && self.directory == nil ? (wantsBase ? .base : .delta) : nil
-            let prompt = DriverPrompt(turn: turn, epoch: binding.epoch, wants: wants, resumption: resumption)
+            let prompt = DriverPrompt(
+                turn: turn,
+                epoch: binding.epoch,
+                wants: wants,
+                resumption: resumption,
+                token: token
+            )
             var effects = Effects()
             state.apply(.turnGiven, &effects)
             let isArchived = binding.mayWriteSnapshots && self.directory != nil

@@ -16,6 +16,8 @@ package final class Worker: Sendable {
     let tools: Tools
     let permit: PermitKeeper
     let place: WorkerPlace
+    /// What a process that outlives its turns has in its environment; it is good for something only within one.
+    package let token: WorkerToken?
     let state: Locked<State>
     let started = OneShot<Result<Void, WorkerError>>()
     /// What became of giving a spare to a conversation.
@@ -67,6 +69,8 @@ package final class Worker: Sendable {
         var log: Logger
         let metrics: Metrics
         let sandboxCheck = SandboxCheck()
+        /// Where workers reach their models.
+        let models = Locked<String?>(nil)
 
         func logging(_ fields: KeyValuePairs<String, LogValue>) -> Tools {
             var tools = self
@@ -85,6 +89,7 @@ package final class Worker: Sendable {
             accountEnvironment: order.accountEnvironment
         )
         self.place = place
+        self.token = Self.token(order.configuration)
         self.workspace = Workspace(root: tools.root, order: order)
         self.directory =
             binding.mayWriteSnapshots
@@ -101,6 +106,7 @@ package final class Worker: Sendable {
         self.permit = PermitKeeper()
         self.order = Contract(org: order.org, agent: order.agent, configuration: order.configuration)
         self.place = place
+        self.token = Self.token(order.configuration)
         self.workspace = Workspace(root: tools.root, spare: order.workspace)
         // Used once it has a conversation and a lease; what the spare has put there by then is in its first base.
         self.directory = DirectoryArchive(order.configuration, self.workspace, root: tools.root)
@@ -124,6 +130,11 @@ package final class Worker: Sendable {
             snapshotBytes: configuration.limits.snapshotBytes,
             usage: configuration.usage
         )
+    }
+
+    /// A process that has one turn gets that turn's own.
+    private static func token(_ configuration: AgentConfiguration) -> WorkerToken? {
+        configuration.model != nil && configuration.driver == .acp ? .make() : nil
     }
 
     /// A `command` worker has a process only while it performs a turn.

@@ -69,6 +69,8 @@ struct DriverPrompt: Sendable {
     let wants: Snapshot.Kind?
     /// What a parked turn goes on with.
     var resumption: Resumption?
+    /// What the worker may ask a model with, within this turn; nil without a model.
+    var token: WorkerToken?
 }
 
 /// What the owner of a driver has to do, in the order given.

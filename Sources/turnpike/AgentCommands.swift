@@ -72,6 +72,7 @@ struct AgentCommands: Sendable {
             try self.check(mode, "--store-mode", StoreMode.self)
             members["store_mode"] = .string(mode)
         }
+        if let upstream = invocation.value("--model") { members["model"] = ["upstream": .string(upstream)] }
         if !invocation.rest.isEmpty { members["command"] = .array(invocation.rest.map { .string($0) }) }
         guard members["command"] != nil else {
             throw CommandFailure(

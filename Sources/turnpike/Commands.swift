@@ -108,6 +108,7 @@ enum Commands {
             OptionSpec(name: "--command", value: nil, help: "says that the program follows after --"),
             OptionSpec(name: "--driver", value: "acp|command", help: "how the program is spoken to (default: acp)"),
             OptionSpec(name: "--store-mode", value: "snapshot|file|none", help: "where its state is kept"),
+            OptionSpec(name: "--model", value: "UPSTREAM", help: "whose models it may use through the gateway"),
             OptionSpec(name: "--file", value: "FILE", help: "the whole configuration as JSON; - is standard input"),
         ] + Self.client + [Self.json],
         details: [

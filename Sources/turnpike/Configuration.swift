@@ -29,6 +29,9 @@ struct Configuration: Sendable {
     var leaseWait: Duration
     var allowsUnsafeDurability: Bool
     var usesHints: Bool
+    /// Absolute; nil where workers use no models through the gateway.
+    var upstreams: String?
+    var proxyListen: Address
     var label: String
     var organization: OrganizationID
     /// The file of the accounts that this replica hosts, absolute; nil when it hosts none.
@@ -55,6 +58,8 @@ struct Configuration: Sendable {
         self.leaseWait = try reader.seconds(.leaseWaitSeconds, in: 1...86_400)
         self.allowsUnsafeDurability = try reader.isOn(.allowUnsafeDurability)
         self.usesHints = try reader.isOn(.hints)
+        self.upstreams = layers.origins[.upstreams].map { Self.absolute($0.value, from: directory) }
+        self.proxyListen = try reader.address(.proxyListen)
         self.label = layers.origins[.label]?.value ?? host
         self.organization = try reader.name(.organization)
         self.accounts = layers.origins[.accounts].map { Self.absolute($0.value, from: directory) }

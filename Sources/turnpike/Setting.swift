@@ -15,6 +15,8 @@ enum Setting: String, Sendable, CaseIterable {
     case leaseWaitSeconds = "lease_wait_seconds"
     case allowUnsafeDurability = "allow_unsafe_durability"
     case hints
+    case upstreams
+    case proxyListen = "proxy_listen"
     case label
     case organization
     case accounts
@@ -38,7 +40,7 @@ enum Setting: String, Sendable, CaseIterable {
     var defaultText: String? {
         switch self {
         case .listen: "127.0.0.1:7100"
-        case .databaseURL, .databaseDirectURL, .label, .accounts, .identity: nil
+        case .databaseURL, .databaseDirectURL, .label, .accounts, .identity, .upstreams: nil
         case .poolSize: "6"
         case .logLevel: "info"
         case .workspaces: "/var/lib/turnpike/workspaces"
@@ -48,6 +50,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .leaseWaitSeconds: "300"
         case .allowUnsafeDurability: "off"
         case .hints: "on"
+        case .proxyListen: "127.0.0.1:0"
         case .organization: "default"
         case .corsOrigins: nil
         }
@@ -56,12 +59,13 @@ enum Setting: String, Sendable, CaseIterable {
     /// What its value is called in help texts.
     var placeholder: String {
         switch self {
-        case .listen: "HOST:PORT"
+        case .listen, .proxyListen: "HOST:PORT"
         case .databaseURL, .databaseDirectURL: "URL"
         case .poolSize, .maxWorkers: "NUMBER"
         case .logLevel: "debug|info|warning|error"
         case .workspaces: "DIR"
         case .accounts: "FILE"
+        case .upstreams: "FILE"
         case .drainSeconds, .lockTrustSeconds, .leaseWaitSeconds: "SECONDS"
         case .allowUnsafeDurability, .hints: "on|off"
         case .label, .organization: "NAME"
@@ -84,6 +88,8 @@ enum Setting: String, Sendable, CaseIterable {
         case .leaseWaitSeconds: "how long a turn may wait for a lock, a key or a worker's place before it fails"
         case .allowUnsafeDurability: "serve although PostgreSQL may lose what it confirmed (tests only)"
         case .hints: "wakes between replicas (on, off); everything works without them, slower"
+        case .upstreams: "a JSON file with the models that workers may use through the gateway"
+        case .proxyListen: "where workers reach them; port 0 picks a free one"
         case .label: "this replica's name for people (default: the host's name)"
         case .accounts: "a JSON file of the accounts that this replica hosts (default: none)"
         case .organization: "whose records direct database commands touch"

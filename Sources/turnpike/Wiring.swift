@@ -81,8 +81,14 @@ enum Wiring {
         signals.whenTold(gateway.beginDraining, again: gateway.leaveAtOnce)
         let server = try self.server(configuration, gateway: gateway, platform: platform)
         let port = try server.bind()
+        let models = try ModelListener.open(
+            configuration,
+            gateway: gateway,
+            log: log,
+            metrics: platform.metrics
+        )
         let group = ServiceGroup(
-            self.services(gateway, server: server, pool: database.pool),
+            self.services(gateway, servers: [server] + (models.map { [$0.server] } ?? []), pool: database.pool),
             patience: limits.drainGrace + .seconds(5),
             log: log
         )
@@ -90,6 +96,7 @@ enum Wiring {
         try await ready(port)
         try await group.run(until: stop)
         await workers.endAll()
+        await models?.close()
         log.info("replica ended", ["replica": .text(replica.text)])
     }
 
@@ -97,10 +104,10 @@ enum Wiring {
     /// while clients can still read their streams; the server goes before what its answers are read from.
     private static func services(
         _ gateway: Gateway,
-        server: HTTPServer,
+        servers: [HTTPServer],
         pool: ConnectionPool
     ) -> [any Service] {
-        [pool] + gateway.sharedServices + [server] + gateway.workingServices
+        [pool] + gateway.sharedServices + servers + gateway.workingServices
     }
 
     private static func server(

@@ -67,6 +67,13 @@ struct Probe: Sendable {
         return try Self.parse(bytes)
     }
 
+    /// Sends `text` as it is and returns what comes back as it is, until the other side closes or `enough` says so.
+    func bytes(_ text: String, enough: @escaping @Sendable (String) -> Bool) async throws -> String {
+        let port = self.port
+        let bytes = try await blocking.run { try Self.exchange(port, Array(text.utf8), enough) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     private static func exchange(
         _ port: Int,
         _ bytes: [UInt8],

@@ -130,7 +130,9 @@ enum Components {
             "events": Schema.list(Schema.object(["seq": Schema.number, "type": Schema.text, "turn": Schema.uuid])),
             "next": Schema.orNull(Schema.number),
         ]),
-        "Conversation": Schema.object(["id": Schema.name, "agent": Schema.name, "last_turn": Schema.number]),
+        "Conversation": Schema.object([
+            "id": Schema.name, "agent": Schema.name, "last_turn": Schema.number, "backend": Schema.orNull(Schema.text),
+        ]),
         "Conversations": Schema.object([
             "conversations": Schema.list(Schema.reference("Conversation")), "next": Schema.orNull(Schema.name),
         ]),
@@ -193,9 +195,18 @@ enum Components {
                 "account": Schema.map, "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
                 "usage": Schema.choice(UsageMode.allCases.map(\.rawValue)),
                 "mcp_servers": Schema.list(AgentSchemas.server), "limits": Schema.reference("AgentLimits"),
+                "model": Schema.reference("ModelAccess"),
             ],
             required: ["command"],
             rules: AgentSchemas.rules
+        ),
+        "ModelAccess": Schema.request(
+            [
+                "upstream": Schema.text(1...64, pattern: "^[a-z0-9_-]+$"),
+                "models": Schema.list(Schema.text(1...200)), "calls": Schema.integer(1...1_000_000),
+                "tokens": Schema.integer(1...1_000_000_000), "bytes": Schema.integer(1...(1 << 40)),
+            ],
+            required: ["upstream"]
         ),
         "AgentLimits": Schema.request(
             [

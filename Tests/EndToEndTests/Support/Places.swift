@@ -24,6 +24,10 @@ enum Places {
         ["/usr/bin/python3", "-I", "-S", "\(self.repository)/Tests/Doubles/\(name)"] + arguments
     }
 
+    static func double(_ name: String) -> String {
+        "\(self.repository)/Tests/Doubles/\(name)"
+    }
+
     /// The interpreter with the public SDK.
     static func sdkPython() throws -> String {
         try Missing.program("\(self.repository)/.venv/bin/python", remedy: "make .venv/ready")

@@ -1,0 +1,135 @@
+package import Domain
+package import Runtime
+import Store
+import Workers
+
+/// Who may ask a model now: the turns that run on this replica, by the digests of their tokens.
+///
+/// A process gets its environment once and may serve many turns, so what it has there is a token of its own, which is
+/// entered here for as long as one of its turns runs: a token without a running turn is unknown, whoever has it.
+package final class ModelDesk: Sendable {
+    private let turns = Locked<[[UInt8]: ModelTurn]>([:])
+
+    init() {}
+
+    /// The running turn that `token` stands for; nil when there is none.
+    package func turn(bearing token: String) -> ModelTurn? {
+        let digest = WorkerToken.digest(of: token)
+        return self.turns.withLock { $0[digest] }
+    }
+
+    func open(_ turn: ModelTurn) {
+        self.turns.withLock { turns in
+            for digest in turn.digests { turns[digest] = turn }
+        }
+    }
+
+    /// What the turn has under way is cut off.
+    func close(_ turn: ModelTurn) {
+        self.turns.withLock { turns in
+            for digest in turn.digests { turns[digest] = nil }
+        }
+        turn.over.raise()
+    }
+}
+
+/// Why a worker may not ask its model now.
+package enum ModelRefusal: Error, Sendable, Hashable {
+    /// The turn has ended, or is somebody else's by now.
+    case over
+    /// The turn has used up its share.
+    case spent(ModelBudget.Spent)
+    /// So many calls are open already.
+    case busy(limit: Int)
+}
+
+/// One run of a turn whose worker may ask a model: what it may and what it has used.
+package final class ModelTurn: Sendable {
+    /// Whose turn it is; nil for one that was enqueued without.
+    package let org: OrganizationID?
+    /// Its agent.
+    package let agent: AgentID
+    /// The turn.
+    package let id: TurnID
+    /// What it may.
+    package let access: ModelAccess
+    /// Raised when the turn is over on this replica.
+    package let over = StopSignal()
+
+    private struct State {
+        var budget: ModelBudget
+        var open = 0
+    }
+
+    let digests: [[UInt8]]
+    private let fence: Fence
+    private let store: Store
+    private let backends: BackendKeeper
+    private let atOnce: Int
+    private let cacheKey: String?
+    private let state: Locked<State>
+
+    /// `tokens`: the turn's own, and its worker's. `cacheKey`: for calls that name none.
+    init(
+        _ turn: TurnID,
+        of claim: Claim,
+        access: ModelAccess,
+        fence: Fence,
+        tokens: [WorkerToken],
+        store: Store,
+        backends: BackendKeeper,
+        cacheKey: String?,
+        atOnce: Int
+    ) {
+        (self.id, self.org, self.agent) = (turn, claim.org, claim.agent)
+        self.access = access
+        self.fence = fence
+        self.digests = tokens.map(\.digest)
+        self.store = store
+        self.backends = backends
+        self.cacheKey = cacheKey
+        self.atOnce = atOnce
+        self.state = Locked(State(budget: ModelBudget(access)))
+    }
+
+    /// Whether it still runs, under the same fence, by the database. Throws `GatewayError.unavailable` when that cannot be
+    /// known.
+    package func isRunning() async throws -> Bool {
+        guard !self.over.isRaised else { return false }
+        guard let served = try await reaching({ try await self.store.served(self.id, fence: self.fence) }) else {
+            return false
+        }
+        self.backends.remember(served.backend)
+        return !self.over.isRaised
+    }
+
+    /// Counts a call in; `end` has to follow.
+    package func begin(bytes: Int) throws(ModelRefusal) {
+        try self.state.withLock { state throws(ModelRefusal) in
+            guard state.open < self.atOnce else { throw .busy(limit: self.atOnce) }
+            if let spent = state.budget.begin(bytes: bytes) { throw .spent(spent) }
+            state.open += 1
+        }
+    }
+
+    /// Counts a piece of an answer; false when it is too much.
+    package func receive(bytes: Int) -> Bool {
+        self.state.withLock { $0.budget.receive(bytes: bytes) }
+    }
+
+    /// A call is over and has cost so many tokens.
+    package func end(tokens: Int) {
+        self.state.withLock { state in
+            state.budget.pay(tokens: tokens)
+            state.open -= 1
+        }
+    }
+
+    /// The backend to hint at; nil when none is known.
+    package var hint: BackendID? { self.backends.kept }
+
+    /// An answer said who gave it.
+    package func saw(_ backend: BackendID, cacheKey: String?) {
+        self.backends.saw(BackendTracker.Sighting(backend, cacheKey: cacheKey ?? self.cacheKey))
+    }
+}

@@ -1,0 +1,55 @@
+package import Domain
+import Postgres
+
+/// A turn that runs, for a worker that asks for something in its name.
+package struct ServedTurn: Sendable, Hashable {
+    /// The model backend that served its conversation last; nil when none is known.
+    package let backend: BackendID?
+
+    package init(backend: BackendID?) {
+        self.backend = backend
+    }
+}
+
+extension Store {
+    /// What is known of `turn`, if it is what runs under `fence` at this moment; nil when it does not, or no longer.
+    package func served(_ turn: TurnID, fence: Fence) async throws -> ServedTurn? {
+        try await self.pool.query(
+            """
+            SELECT backend FROM turnpike.conversations
+            WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
+                AND owner_nonce = \(fence.nonce.text)::uuid AND running = \(turn.text)::uuid
+            """
+        ).first.map { row in
+            ServedTurn(backend: try row.get("backend", as: String?.self).flatMap { BackendID($0) })
+        }
+    }
+
+    /// Keeps the backend that serves the conversation of a running turn, and logs the switch, in one statement. Returns
+    /// whether anything had to be written: a second try after a lost answer writes nothing.
+    package func keep(_ change: BackendSwitch, turn: TurnID, fence: Fence) async throws -> Fenced<Bool> {
+        let event = TurnEvent.backend(change)
+        let rows = try await self.pool.query(
+            """
+            WITH held AS (
+                SELECT id, backend FROM turnpike.conversations
+                WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
+                    AND owner_nonce = \(fence.nonce.text)::uuid AND running = \(turn.text)::uuid
+                FOR UPDATE
+            ), moved AS (
+                UPDATE turnpike.conversations c SET backend = \(change.id.text)::text, last_event = last_event + 1
+                FROM held WHERE c.id = held.id AND held.backend IS DISTINCT FROM \(change.id.text)::text
+                RETURNING c.id, c.last_event
+            ), logged AS (
+                INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
+                SELECT id, last_event, \(turn.text)::uuid, \(event.type)::text,
+                    \(try StoredJSON.text(event.data))::json
+                FROM moved
+            )
+            SELECT EXISTS (SELECT FROM moved) AS moved FROM held
+            """
+        )
+        guard let row = rows.first else { return .fenced }
+        return .done(try row.get("moved"))
+    }
+}
