@@ -109,8 +109,10 @@ extension TenantStore {
             )
         }
         // The option's own name is worth noting only where it is the same for all.
-        let options = Set(choices.map(\.option))
-        let details = options.count == 1 ? ["decision": options.first.map { .string($0) } ?? .null] : [:]
+        var details: [String: JSONValue] = [:]
+        if let option = choices.first?.option, choices.allSatisfy({ $0.option == option }) {
+            details["decision"] = .string(option)
+        }
         return """
             WITH resolved AS (
                 UPDATE turnpike.approvals a

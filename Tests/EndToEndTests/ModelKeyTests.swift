@@ -33,7 +33,7 @@ extension EndToEnd {
             let port = try LocalSocket.freePort()
             let process = try await Spawned.start(
                 [
-                    "/usr/bin/python3", "-S", Places.double("upstream_double.py"), String(port),
+                    "/usr/bin/python3", "-S", Places.path(ofDouble: "upstream_double.py"), String(port),
                     installation.folder.path,
                 ],
                 environment: ["PATH": "/usr/bin:/bin"],
@@ -67,7 +67,7 @@ extension EndToEnd {
                 try upstream.serve(as: "one")
                 let first = try await Self.replica(installation, upstream)
                 var client = installation.client(first.port)
-                let command = ["/usr/bin/python3", "-S", Places.double("model_double.py")]
+                let command = ["/usr/bin/python3", "-S", Places.path(ofDouble: "model_double.py")]
                 try await client.put("asker", command, more: #","store_mode":"none","model":{"upstream":"up"}"#)
                 try await Self.ask(client)
                 #expect(upstream.calls.last?["authorization"]?.text == "Bearer \(Self.canary)")

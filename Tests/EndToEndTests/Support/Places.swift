@@ -24,7 +24,8 @@ enum Places {
         ["/usr/bin/python3", "-I", "-S", "\(self.repository)/Tests/Doubles/\(name)"] + arguments
     }
 
-    static func double(_ name: String) -> String {
+    /// Where a scripted double is.
+    static func path(ofDouble name: String) -> String {
         "\(self.repository)/Tests/Doubles/\(name)"
     }
 
