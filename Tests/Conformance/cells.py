@@ -5,6 +5,7 @@ A cell returns its evidence, raises `Cannot` for what the agent itself does not 
 
 import os
 import pathlib
+import re
 import secrets
 import signal
 import time
@@ -26,6 +27,7 @@ class Conversation:
         self.id = f"c-{random.getrandbits(40):010x}"
         self.word = f"plum{random.getrandbits(32):08x}"
         self.path = f"/v1/agents/{name}/conversations/{self.id}"
+        self.was_greeted = False
 
     def send(self, directive: str) -> tuple[str, str]:
         """The turn's id, and a mark by which the model's log tells what was asked for it."""
@@ -43,7 +45,13 @@ class Conversation:
     def completed(self, turn: str) -> str:
         outcome = self.outcome(turn)
         assert outcome["state"] == "completed", f"{outcome['state']} {outcome['code']}: {outcome['message']}"
-        return outcome["reply"] or ""
+        return self.ungreeted(outcome["reply"] or "")
+
+    def ungreeted(self, text: str) -> str:
+        """The text without the agent's greeting, of which is taken note."""
+        rest = re.sub(f"^{self.agent.greeting}", "", text) if self.agent.greeting else text
+        self.was_greeted = self.was_greeted or rest != text
+        return rest
 
     def say(self, directive: str) -> str:
         return self.completed(self.send(directive)[0])
@@ -109,11 +117,12 @@ def stream(one: Conversation) -> str:
     words = [f"word{number}" for number in range(12)]
     assert reply.split() == words, f"the reply is {reply[:120]!r}"
     texts = one.texts(turn)
-    assert "".join(texts).split() == words, "the deltas are not the reply"
+    assert one.ungreeted("".join(texts)).split() == words, "the deltas are not the reply"
+    greeted = ", behind the agent's own greeting" if one.was_greeted else ""
     if not one.agent.streams:
-        return "whole reply in one piece: the agent does not stream"
+        return f"whole reply in one piece{greeted}: the agent does not stream"
     assert len(texts) > 2, f"{len(texts)} deltas"
-    return f"{len(texts)} deltas"
+    return f"{len(texts)} deltas{greeted}"
 
 
 def asked(one: Conversation) -> tuple[str, str, dict]:
