@@ -212,7 +212,7 @@ package struct AgentLimits: Sendable, Hashable {
     package var outputBytes = 16 << 20
     /// One snapshot.
     package var snapshotBytes = 64 << 20
-    /// Deltas between two bases.
+    /// Deltas between two bases, for each 32 KiB that the base has.
     package var snapshotDeltas = 50
     /// The transcript that a worker is told when it cannot get its state otherwise; 0 tells none.
     package var seedBytes = 64 << 10

@@ -101,9 +101,10 @@ package struct ChainShape: Sendable, Hashable {
 
     /// Whether the next snapshot should be a full base: there is none yet, or hydrating would have to read more
     /// deltas, or more bytes of them, than a base would cost. This keeps both the cost of a turn and the cost of
-    /// hydrating from growing with the length of the conversation.
+    /// hydrating from growing with the length of the conversation. A base costs the more the larger it is, so that a large
+    /// one has to last for more deltas: `maximumDeltas` for each 32 KiB.
     package func wantsBase(maximumDeltas: Int) -> Bool {
-        guard let baseBytes = self.baseBytes, self.deltas < maximumDeltas else { return true }
+        guard let baseBytes = self.baseBytes, self.deltas < maximumDeltas * max(1, baseBytes >> 15) else { return true }
         return self.deltaBytes > 2 * max(baseBytes, 4096)
     }
 

@@ -110,6 +110,17 @@ struct SnapshotChainTests {
         #expect(shape.wantsBase(maximumDeltas: 50))
         #expect(shape.head == 5)
     }
+
+    @Test("a large base lasts for more deltas, unless there are to be none")
+    func largeBase() {
+        var shape = ChainShape.empty
+        shape.append(SnapshotUpdate(kind: .base, body: Array(repeating: 0, count: 100 << 10)), seq: 1)
+        for seq in 2...6 { shape.append(SnapshotUpdate(kind: .delta, body: [1]), seq: Int64(seq)) }
+        #expect(shape.wantsBase(maximumDeltas: 2) == false)
+        shape.append(SnapshotUpdate(kind: .delta, body: [1]), seq: 7)
+        #expect(shape.wantsBase(maximumDeltas: 2))
+        #expect(shape.wantsBase(maximumDeltas: 0))
+    }
 }
 
 @Suite("An agent's configuration")
