@@ -17,10 +17,12 @@ package enum TreeArchive {
         since before: FileTree?,
         root: Int32,
         maximumBytes: Int,
-        limits: TreeLimits
+        limits: TreeLimits,
+        watch: FileWatch? = nil
     ) throws(ArchiveError) -> [UInt8] {
         let difference = TreeDifference(from: before, to: tree)
-        var maker = TreeArchiver(writer: try ArchiveWriter(maximumBytes: maximumBytes), root: root, limits: limits)
+        let writer = try ArchiveWriter(maximumBytes: maximumBytes)
+        var maker = TreeArchiver(writer: writer, root: root, limits: limits, watch: watch)
         if !difference.removed.isEmpty { try maker.list(removed: difference.removed) }
         for (path, change) in difference.changes { try maker.add(path, change) }
         return try maker.writer.finish()
@@ -36,13 +38,15 @@ private struct TreeArchiver: ~Copyable {
     let writer: ArchiveWriter
     let root: Int32
     let limits: TreeLimits
+    let watch: FileWatch?
     private var digest = BlockDigest()
     private var parents: ParentPath
 
-    init(writer: ArchiveWriter, root: Int32, limits: TreeLimits) {
+    init(writer: ArchiveWriter, root: Int32, limits: TreeLimits, watch: FileWatch?) {
         self.writer = writer
         self.root = root
         self.limits = limits
+        self.watch = watch
         self.parents = ParentPath(root: root)
     }
 
@@ -68,7 +72,7 @@ private struct TreeArchiver: ~Copyable {
             try self.begin(path, kind, node)
             guard case .file(let digests) = node.content else { return }
             let all = 0..<(digests.count / FileTree.digestBytes)
-            try self.withFile(path) { descriptor, maker throws(ArchiveError) in
+            try self.withFile(path, node) { descriptor, maker throws(ArchiveError) in
                 try maker.copy(all, of: descriptor, path, digests, size: size)
             }
         case .blocks(let node, let blocks):
@@ -76,7 +80,7 @@ private struct TreeArchiver: ~Copyable {
             let size = node.stamp.size
             try self.begin(TreeArchive.blocks + path, .file(size: BlockList.bytes(blocks, size: size)), node)
             try self.write(BlockList.number(size))
-            try self.withFile(path) { descriptor, maker throws(ArchiveError) in
+            try self.withFile(path, node) { descriptor, maker throws(ArchiveError) in
                 for run in blocks {
                     let range = BlockList.range(run, size: size)
                     try maker.write(BlockList.number(range.lowerBound) + BlockList.number(Int64(range.count)))
@@ -98,6 +102,7 @@ private struct TreeArchiver: ~Copyable {
 
     private mutating func withFile(
         _ path: [UInt8],
+        _ node: FileTree.Node,
         _ body: (Int32, inout Self) throws(ArchiveError) -> Void
     ) throws(ArchiveError) {
         let descriptor: Int32
@@ -109,6 +114,8 @@ private struct TreeArchiver: ~Copyable {
         }
         defer { close(descriptor) }
         try body(descriptor, &self)
+        // That it was opened here has been reported like any other opening.
+        if !node.isFresh { self.watch?.settle(descriptor, node.stamp) }
     }
 
     private mutating func copy(

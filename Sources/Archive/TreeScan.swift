@@ -4,16 +4,19 @@ import Runtime
 
 extension FileTree {
     /// Looks at the tree below `root`. What has the stamps that `previous` knows is not read; of the rest, the blocks of
-    /// files are digested. No link is followed, and nothing outside the selection is touched.
+    /// files are digested. No link is followed, and nothing outside the selection is touched. With `watch`, most of what
+    /// did not change is not even asked.
     package static func scan(
         _ root: Int32,
         selection: TreeSelection,
         limits: TreeLimits,
-        previous: FileTree? = nil
+        previous: FileTree? = nil,
+        watch: FileWatch? = nil
     ) throws(ArchiveError) -> FileTree {
+        watch?.catchUp()
         var status = stat()
         guard fstat(root, &status) == 0 else { throw .refused(path: ".", .last("fstat")) }
-        var scan = TreeScan(selection: selection, limits: limits, device: status.st_dev)
+        var scan = TreeScan(selection: selection, limits: limits, watch: watch, device: status.st_dev)
         let node = try scan.directory(root, name: [0], status, previous: previous?.root)
         return FileTree(root: node, entries: scan.entries, bytes: scan.bytes, skipped: scan.skipped)
     }
@@ -23,6 +26,7 @@ extension FileTree {
 private struct TreeScan: ~Copyable {
     let selection: TreeSelection
     let limits: TreeLimits
+    let watch: FileWatch?
     let device: dev_t
     let now = FileStamp.now()
     var entries = 0
@@ -32,9 +36,10 @@ private struct TreeScan: ~Copyable {
     private var path: [[UInt8]] = []
     private var digest = BlockDigest()
 
-    init(selection: TreeSelection, limits: TreeLimits, device: dev_t) {
+    init(selection: TreeSelection, limits: TreeLimits, watch: FileWatch?, device: dev_t) {
         self.selection = selection
         self.limits = limits
+        self.watch = watch
         self.device = device
     }
 
@@ -89,9 +94,14 @@ private struct TreeScan: ~Copyable {
         return changed ?? children
     }
 
-    /// All that nearly every file gets: one call to see that it is what it was, to the nanosecond.
+    /// All that nearly every file gets: at most one call to see that it is what it was, to the nanosecond. That its name
+    /// leads to it still, its directory's stamp says.
     private mutating func isUntouched(_ child: FileTree.Node, in parent: Int32) throws(ArchiveError) -> Bool {
         guard child.isFile, !child.isFresh else { return false }
+        if let watch = self.watch, watch.isUntouched(child.stamp) {
+            try self.count(bytes: child.stamp.size)
+            return true
+        }
         var status = stat()
         let isThere = child.name.withUnsafeBufferPointer { name in
             name.baseAddress.map { fstatat(parent, $0, &status, AT_SYMLINK_NOFOLLOW) == 0 } ?? false
@@ -156,16 +166,19 @@ private struct TreeScan: ~Copyable {
     }
 
     private mutating func count(_ status: stat) throws(ArchiveError) {
+        // By its apparent size: a file that is mostly a hole would not be small where it is restored.
+        try self.count(bytes: status.st_mode & S_IFMT == S_IFREG ? Int64(status.st_size) : 0)
+    }
+
+    private mutating func count(bytes: Int64) throws(ArchiveError) {
         self.entries += 1
         guard self.entries <= self.limits.entries else {
             throw .tooMuch("files and directories", limit: self.limits.entries)
         }
-        guard status.st_mode & S_IFMT == S_IFREG else { return }
-        // By its apparent size: a file that is mostly a hole would not be small where it is restored.
-        guard Int(status.st_size) <= self.limits.bytes - self.bytes else {
+        guard Int(bytes) <= self.limits.bytes - self.bytes else {
             throw .tooMuch("bytes in files", limit: self.limits.bytes)
         }
-        self.bytes += Int(status.st_size)
+        self.bytes += Int(bytes)
     }
 
     private mutating func below(
@@ -213,6 +226,7 @@ private struct TreeScan: ~Copyable {
         let descriptor = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else { return try self.vanished(.last("open")) }
         defer { close(descriptor) }
+        FileWatch.exposeWrites(descriptor)
         for _ in 0..<3 {
             var (before, after) = (stat(), stat())
             guard fstat(descriptor, &before) == 0 else { throw .refused(path: self.text(nil), .last("fstat")) }
@@ -221,11 +235,13 @@ private struct TreeScan: ~Copyable {
             let digests = try self.digests(descriptor, size: stamp.size)
             guard fstat(descriptor, &after) == 0 else { throw .refused(path: self.text(nil), .last("fstat")) }
             guard let digests, FileStamp(after) == stamp else { continue }
+            let isFresh = stamp.isFresh(at: self.now)
+            if !isFresh { self.watch?.settle(descriptor, stamp) }
             return FileTree.Node(
                 name: name,
                 stamp: stamp,
                 mode: UInt32(before.st_mode) & 0o777,
-                isFresh: stamp.isFresh(at: self.now),
+                isFresh: isFresh,
                 content: .file(digests: digests)
             )
         }

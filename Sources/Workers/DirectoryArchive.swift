@@ -105,11 +105,12 @@ struct DirectoryArchive: Sendable {
 
     // MARK: To the chain
 
-    /// A base, or what has changed since `before`, and what is in the workspace now. `known` is any earlier look at it. A
-    /// file that changes while it is read is read again, three times in all.
+    /// A base, or what has changed since `before`, and what is in the workspace now. `known` is any earlier look at it,
+    /// `watch` what is known of its files besides. A file that changes while it is read is read again, three times in all.
     func archive(
         since before: FileTree?,
         known: FileTree?,
+        watch: FileWatch?,
         seq: Int64,
         isStopped: @escaping @Sendable () -> Bool
     ) throws -> (SnapshotUpdate, SettledTree) {
@@ -121,14 +122,21 @@ struct DirectoryArchive: Sendable {
         var attempt = 1
         while true {
             do {
-                let tree = try FileTree.scan(own, selection: self.selection, limits: limits, previous: latest)
+                let tree = try FileTree.scan(
+                    own,
+                    selection: self.selection,
+                    limits: limits,
+                    previous: latest,
+                    watch: watch
+                )
                 latest = tree
                 let body = try TreeArchive.make(
                     tree,
                     since: before,
                     root: own,
                     maximumBytes: self.bytes,
-                    limits: limits
+                    limits: limits,
+                    watch: watch
                 )
                 let update = SnapshotUpdate(kind: before == nil ? .base : .delta, format: .directory, body: body)
                 return (update, SettledTree(tree, self.selection, seq: seq, body: body))

@@ -36,6 +36,7 @@ extension Worker {
         // Beside what the worker wrote, so that it is in the same snapshot.
         await self.keepSession()
         let (child, before) = self.state.withLock { ($0.child, $0.tree?.tree) }
+        let watch = self.watch(before)
         let begin = ContinuousClock.now
         let result: Result<(SnapshotUpdate, SettledTree), any Error>
         do {
@@ -49,7 +50,12 @@ extension Worker {
                         if state.isFrozen { child?.freeze() }
                     }
                 }
-                return try directory.archive(since: wantsBase ? nil : before, known: before, seq: turn.seq) {
+                return try directory.archive(
+                    since: wantsBase ? nil : before,
+                    known: before,
+                    watch: watch,
+                    seq: turn.seq
+                ) {
                     state.withLock { $0.answer == nil }
                 }
             }
@@ -73,9 +79,25 @@ extension Worker {
         }
     }
 
+    /// A watch on the workspace's files once they are so many that asking each takes long.
+    private func watch(_ tree: FileTree?) -> FileWatch? {
+        guard let tree, tree.entries >= Self.manyFiles else { return nil }
+        return self.state.withLock { state in
+            if state.watch == nil { state.watch = FileWatch() }
+            return state.watch
+        }
+    }
+
+    private static let manyFiles = 200
+
     /// Leaves word of what is in the workspace, if that is what the newest snapshot says as far as anybody knows.
     func rememberTree() {
-        guard let tree = self.state.withLock({ $0.tree }), tree.isCurrent else { return }
+        let tree = self.state.withLock { state in
+            // What happens to the files while no worker has them is found by asking.
+            state.watch = nil
+            return state.tree
+        }
+        guard let tree, tree.isCurrent else { return }
         self.tools.trees.remember(tree, at: self.workspace.path)
     }
 

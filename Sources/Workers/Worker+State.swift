@@ -1,3 +1,4 @@
+import Archive
 import Domain
 import Runtime
 import Subprocess
@@ -57,6 +58,8 @@ extension Worker {
         var answer: DriverStop?
         /// What is in its workspace, as the newest snapshot has it.
         var tree: SettledTree?
+        /// What is known of the files in its workspace besides; nil where they are few.
+        var watch: FileWatch?
         var lastActivity = ContinuousClock.now
         /// Its processes are stopped, by us.
         var isFrozen = false

@@ -51,18 +51,20 @@ final class Scratch {
     func scan(
         since previous: FileTree? = nil,
         _ selection: TreeSelection = Scratch.selection,
-        limits: TreeLimits = TreeLimits(bytes: 1 << 30, entries: 10_000)
+        limits: TreeLimits = TreeLimits(bytes: 1 << 30, entries: 10_000),
+        watch: FileWatch? = nil
     ) throws -> FileTree {
-        try FileTree.scan(self.descriptor, selection: selection, limits: limits, previous: previous)
+        try FileTree.scan(self.descriptor, selection: selection, limits: limits, previous: previous, watch: watch)
     }
 
-    func archive(_ tree: FileTree, since before: FileTree? = nil) throws -> [UInt8] {
+    func archive(_ tree: FileTree, since before: FileTree? = nil, watch: FileWatch? = nil) throws -> [UInt8] {
         try TreeArchive.make(
             tree,
             since: before,
             root: self.descriptor,
             maximumBytes: 64 << 20,
-            limits: TreeLimits(bytes: 1 << 30, entries: 10_000)
+            limits: TreeLimits(bytes: 1 << 30, entries: 10_000),
+            watch: watch
         )
     }
 

@@ -294,6 +294,40 @@ extension WorkerSuite {
             }
         }
 
+        @Test("of a workspace of many files what happened to them is archived, however it was done")
+        func many() async throws {
+            var chain: [Snapshot] = []
+            let make = "import os\nfor n in range(400): open(str(n), 'w').write('x' * 5000)"
+            let change = """
+                import mmap, os
+                with open("3", "r+b") as file:
+                    with mmap.mmap(file.fileno(), 0) as memory: memory[4000:4003] = b"map"
+                os.link("5", "../tmp/link")
+                with open("../tmp/link", "a") as file: file.write("tail")
+                os.truncate("7", 10)
+                os.chmod("9", 0o600)
+                os.rename("11", "new")
+                """
+            let look = """
+                import os
+                read = lambda name: open(name).read()
+                reply = [
+                    len(os.listdir(".")), read("3")[3999:4004], read("5")[4999:], len(read("7")),
+                    oct(os.stat("9").st_mode & 0o777), os.path.exists("11"), len(read("new")), read("12") == "x" * 5000,
+                ]
+                """
+            try await withRig { rig in
+                // The second finds all of them to be left alone from there on, the third finds that they were.
+                _ = try await Self.live(rig, &chain, [make, "", "", change])
+            }
+            #expect(chain.map(\.kind) == [.base, .delta, .delta, .delta])
+            #expect(chain[2].body.count < 1_000 && chain[3].body.count < 20_000, "\(chain.map(\.body.count))")
+            try await withRig { rig in
+                let said = try await Self.live(rig, &chain, [look])
+                #expect(said == ["[400, 'xmapx', 'xtail', 10, '0o600', False, 5000, True]"])
+            }
+        }
+
         @Test("what the worker puts in its workspace leads the gateway nowhere")
         func hostile() async throws {
             var chain: [Snapshot] = []
