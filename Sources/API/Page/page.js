@@ -206,8 +206,14 @@ const handlers = {
   "tool": (view, data) => view.tool(data),
   "usage": () => {},
   "backend": () => {},
-  "approval.requested": (view, data) => view.ask(data),
-  "approval.resolved": (view, data) => view.questions.get(data.approval)?.(data.decision ?? data.state),
+  "approval.requested": (view, data) => {
+    view.ask(data);
+    view.tell("waiting for a decision");
+  },
+  "approval.resolved": (view, data) => {
+    view.questions.get(data.approval)?.(data.decision ?? data.state);
+    if (view.questions.size === 0 && !view.isOver) view.tell("working…");
+  },
   "turn.retried": (view, data) => view.tell(`trying again: ${data.message}`),
   "turn.parked": (view) => view.tell("waiting for a decision"),
   "turn.completed": (view, data) => view.ended({ ...data, state: "completed" }),
@@ -445,7 +451,7 @@ async function route() {
   }
   toggleMenu(false);
   await open(agent, id);
-  $("input").focus();
+  focusInput();
 }
 
 // MARK: The door
@@ -491,6 +497,11 @@ function toggleMenu(isOpen = !$("side").classList.contains("open")) {
   $("menu").setAttribute("aria-expanded", String(isOpen));
 }
 
+// Not where it would bring up a keyboard that hides what is to be read.
+function focusInput() {
+  if (matchMedia("(pointer: fine)").matches) $("input").focus();
+}
+
 function fit() {
   $("input").style.height = "auto";
   $("input").style.height = `${$("input").scrollHeight + 2}px`;
@@ -510,7 +521,7 @@ async function submit(event) {
     report(refusal);
   }
   $("send").disabled = false;
-  $("input").focus();
+  focusInput();
 }
 
 function begin() {

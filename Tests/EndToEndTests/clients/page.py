@@ -71,6 +71,7 @@ def decide(one, other):
     say(one, "/ask")
     for tab in (one, other):
         expect(tab.locator(".question .options button").first).to_be_visible()
+        expect(last(tab).locator(".state")).to_have_text("waiting for a decision")
     shoot(one, "question")
     option = other.locator(".question .options button").first
     chosen = option.inner_text()
@@ -121,6 +122,16 @@ def survive(one, tab):
     assert texts[0] == texts[1], texts
 
 
+def fits(tab):
+    """What is wider than the window scrolls or breaks where it is, and hides nothing else."""
+    say(tab, "```\n" + "a line that does not fit " * 20 + "\n```\n" + "x" * 300)
+    expect(last(tab).locator(".reply pre")).to_be_visible()
+    width = tab.viewport_size["width"]
+    for part in (".said", ".reply", ".reply pre"):
+        box = last(tab).locator(part).bounding_box()
+        assert 0 <= box["x"] and box["x"] + box["width"] <= width, (part, box, width)
+
+
 def narrow(tab):
     tab.set_viewport_size({"width": 380, "height": 700})
     expect(tab.get_by_role("navigation")).to_be_hidden()
@@ -131,6 +142,7 @@ def narrow(tab):
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("navigation")).to_be_hidden()
     expect(tab.get_by_label("Message")).to_be_visible()
+    fits(tab)
     shoot(tab, "narrow-conversation")
 
 
@@ -161,6 +173,7 @@ def main():
         queue_and_stop(one, other)
         come_back(contexts[1], other)
         survive(one, third)
+        fits(one)
         narrow(one)
         sign_out(one)
         browser.close()
