@@ -158,9 +158,9 @@ package struct AgentConfiguration: Sendable, Hashable {
             }
         }
         for path in self.readOnlyPaths {
-            let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+            let parts = PathParts.of(path).dropFirst()
             let isPlain = parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && !$0.utf8.contains(0) }
-            guard path.hasPrefix("/"), isPlain, !["proc", "sys", "dev"].contains(parts.first) else {
+            guard PathParts.isAbsolute(path), isPlain, !["proc", "sys", "dev"].contains(parts.first) else {
                 found.append(("read_only_paths", "must be plain absolute paths, not in /proc, /sys or /dev"))
                 break
             }

@@ -29,7 +29,7 @@ package struct AgentFile: Sendable, Hashable {
         for path in files.keys.sorted() {
             let member = "files.\(path)"
             if let problem = self.problem(path) { found.append((member, problem)) }
-            if files.keys.contains(where: { $0.hasPrefix("\(path)/") }) {
+            if files.keys.contains(where: { $0.utf8.starts(with: "\(path)/".utf8) }) {
                 found.append((member, "is a file here and a directory in another path"))
             }
         }
@@ -39,8 +39,8 @@ package struct AgentFile: Sendable, Hashable {
     }
 
     private static func problem(_ path: String) -> String? {
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count > 1, self.places.contains(String(parts[0])) else {
+        let parts = PathParts.of(path)
+        guard parts.count > 1, self.places.contains(parts[0]) else {
             return "must be a path that begins with home/ or work/"
         }
         let isPlain = parts.allSatisfy { part in

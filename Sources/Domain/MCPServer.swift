@@ -78,10 +78,11 @@ package struct MCPServer: Sendable, Hashable {
         if self.name.isEmpty { found.append(("name", "must not be empty")) }
         switch self.transport {
         case .stdio:
-            if self.command?.hasPrefix("/") != true { found.append(("command", "must be an absolute path")) }
+            if self.command.map(PathParts.isAbsolute) != true { found.append(("command", "must be an absolute path")) }
             if self.url != nil || !self.headers.isEmpty { found.append(("url", "and headers are for http and sse")) }
         case .http, .sse:
-            if self.url?.hasPrefix("http://") != true && self.url?.hasPrefix("https://") != true {
+            let bytes = self.url?.utf8
+            if bytes?.starts(with: "http://".utf8) != true && bytes?.starts(with: "https://".utf8) != true {
                 found.append(("url", "must begin with http:// or https://"))
             }
             if self.command != nil || !self.arguments.isEmpty || !self.environment.isEmpty {

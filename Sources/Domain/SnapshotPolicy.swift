@@ -40,16 +40,18 @@ package struct SnapshotPolicy: Sendable, Hashable {
     }
 
     private static func problem(_ pattern: String) -> String? {
-        let parts = pattern.split(separator: "/", omittingEmptySubsequences: false)
+        let parts = PathParts.of(pattern)
         let names = parts.last == "" ? parts.dropLast() : parts[...]
         guard !pattern.isEmpty, pattern.utf8.count <= 1_000, !pattern.utf8.contains(0) else {
             return "must be a pattern of 1 to 1000 bytes without NUL"
         }
-        if pattern.hasPrefix("!") { return "must not begin with !; what is left out belongs into exclude" }
+        if pattern.utf8.first == UInt8(ascii: "!") {
+            return "must not begin with !; what is left out belongs into exclude"
+        }
         guard !names.isEmpty, names.allSatisfy({ !$0.isEmpty && $0 != "." && $0 != ".." }) else {
             return "must be relative to the workspace, without empty names, . and .."
         }
-        if names.count > 1, let first = names.first, !first.contains(where: { "*?[".contains($0) }),
+        if names.count > 1, let first = names.first, !first.utf8.contains(where: { "*?[".utf8.contains($0) }),
             first != "home", first != "work"
         {
             return "matches nothing: a workspace holds home and work"

@@ -18,7 +18,7 @@ extension Workspace {
         let own = try SystemError.check("open \(name)", openat(base, name, Self.directoryFlags))
         defer { close(own) }
         for (path, file) in files.sorted(by: { $0.key < $1.key }) {
-            let parts = path.split(separator: "/").map(String.init)
+            let parts = PathParts.of(path)
             let directory = try Self.directory(parts.dropLast(), in: own, of: path)
             defer { close(directory) }
             try Self.write(file, named: parts[parts.count - 1], in: directory, of: path)
