@@ -78,12 +78,12 @@ struct AccountBody: Hashable, Sendable {
         self.provider = provider
         guard let principal = try members.text("principal") else { throw .invalid("principal", "is missing") }
         guard AccountIdentity.isClean(principal, longest: AccountIdentity.longestPrincipal) else {
-            throw .invalid("principal", "must be 1 to 500 bytes without control characters")
+            throw .invalid("principal", "must be 1 to 500 characters, none of them a control character")
         }
         self.principal = principal
         self.label = try members.text("label")
         if let label, !AccountIdentity.isClean(label, longest: AccountIdentity.longestLabel) {
-            throw .invalid("label", "must be 1 to 200 bytes without control characters")
+            throw .invalid("label", "must be 1 to 200 characters, none of them a control character")
         }
         self.pool = try Self.name(members, "pool")
         self.slots = try members.integer("slots", in: 1...100_000).map { Int($0) }

@@ -15,15 +15,15 @@ package struct AccountIdentity: Sendable, Hashable {
         self.principal = principal
     }
 
-    /// The longest principal and the longest label, in bytes.
+    /// The longest principal, in characters.
     package static let longestPrincipal = 500
-    /// The longest label, in bytes.
+    /// The longest label, in characters.
     package static let longestLabel = 200
 
-    /// Whether `text` can be a principal or a label of at most `longest` bytes.
+    /// Whether `text` can be a principal or a label of at most `longest` characters, as PostgreSQL counts them.
     package static func isClean(_ text: String, longest: Int) -> Bool {
         let isPrintable = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) }
-        return isPrintable && (1...longest).contains(text.utf8.count)
+        return isPrintable && (1...longest).contains(text.unicodeScalars.count)
     }
 }
 
@@ -65,7 +65,7 @@ package struct AccountNeed: Sendable, Hashable {
         if (try? ProviderID(self.provider)) == nil { found.append(("account.provider", "must be a name")) }
         if let pool, (try? PoolID(pool)) == nil { found.append(("account.pool", "must be a name")) }
         if let label, !AccountIdentity.isClean(label, longest: AccountIdentity.longestLabel) {
-            found.append(("account.label", "must be 1 to 200 bytes without control characters"))
+            found.append(("account.label", "must be 1 to 200 characters, none of them a control character"))
         }
         if !(0...604_800).contains(self.graceSeconds) {
             found.append(("account.grace_seconds", "must be from 0 to 604800"))

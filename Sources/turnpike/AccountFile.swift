@@ -94,10 +94,10 @@ struct AccountFile {
         secret: (String) throws(CommandFailure) -> String
     ) throws -> AccountHosting {
         guard AccountIdentity.isClean(entry.principal, longest: AccountIdentity.longestPrincipal) else {
-            throw Problem(description: "principal must be 1 to 500 bytes without control characters")
+            throw Problem(description: "principal must be 1 to 500 characters, none of them a control character")
         }
         if let label = entry.label, !AccountIdentity.isClean(label, longest: AccountIdentity.longestLabel) {
-            throw Problem(description: "label must be 1 to 200 bytes without control characters")
+            throw Problem(description: "label must be 1 to 200 characters, none of them a control character")
         }
         let slots = entry.slots ?? 1
         guard (1...100_000).contains(slots) else { throw Problem(description: "slots must be from 1 to 100000") }

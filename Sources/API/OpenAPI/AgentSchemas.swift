@@ -34,6 +34,16 @@ enum AgentSchemas {
         ],
     ])
 
+    /// The account that its workers act as.
+    static let account = Schema.request(
+        [
+            "provider": Schema.name, "pool": Schema.name, "label": Schema.line(1...200),
+            "on_absence": Schema.choice(AbsencePolicy.allCases.map(\.rawValue)),
+            "grace_seconds": Schema.integer(0...604_800),
+        ],
+        required: ["provider"]
+    )
+
     /// A tool server: a program, or an address.
     static let server = Schema.either(
         Schema.object(
@@ -79,6 +89,10 @@ enum AgentSchemas {
                         ],
                     ],
                 ],
+            ],
+            [
+                "if": ["properties": ["account": ["type": "object"]], "required": ["account"]],
+                "then": ["properties": ["warm": ["enum": [0, nil]]]],
             ],
             [
                 "if": ["properties": ["isolation": ["const": "sandbox"]], "required": ["isolation"]],

@@ -54,7 +54,7 @@ enum Components {
         ]),
         "TokenRequest": Schema.request(
             [
-                "name": Schema.text(1...128, pattern: "^[^\\x00-\\x1f\\x7f-\\x9f]*$"),
+                "name": Schema.line(1...128),
                 "expires_in_seconds": Schema.integer(1...315_360_000),
                 "scopes": Schema.list(Schema.choice(Scope.allCases.map(\.rawValue)), atLeast: 1),
             ],
@@ -192,7 +192,7 @@ enum Components {
                 "read_only_paths": Schema.list(AgentSchemas.path),
                 "permissions": Schema.choice(PermissionPolicy.allCases.map(\.rawValue)),
                 "on_busy": Schema.choice(BusyPolicy.allCases.map(\.rawValue)),
-                "account": Schema.map, "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
+                "account": AgentSchemas.account, "retries": Schema.integer(0...10), "warm": Schema.integer(0...100),
                 "usage": Schema.choice(UsageMode.allCases.map(\.rawValue)),
                 "mcp_servers": Schema.list(AgentSchemas.server), "limits": Schema.reference("AgentLimits"),
                 "model": Schema.reference("ModelAccess"),

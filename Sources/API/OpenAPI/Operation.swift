@@ -105,7 +105,8 @@ struct Operation: Sendable {
 
     /// What stands in paths, where it is not a name.
     private static let pathSchemas = [
-        "turn": Schema.uuid, "approval": Schema.uuid, "token": Schema.uuid, "seq": Schema.integer(1...Int64.max),
+        "turn": Schema.uuid, "approval": Schema.uuid, "token": Schema.uuid, "account": Schema.uuid,
+        "seq": Schema.integer(1...Int64.max),
     ]
 
     private static func parameter(

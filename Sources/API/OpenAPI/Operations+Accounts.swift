@@ -26,8 +26,8 @@ extension Components {
     static let accounts: [String: JSONValue] = [
         "AccountRequest": Schema.request(
             [
-                "provider": Schema.name, "principal": Schema.text(1...125, pattern: "^[ -~]+$"),
-                "label": Schema.text(1...50, pattern: "^[ -~]+$"), "pool": Schema.name,
+                "provider": Schema.name, "principal": Schema.line(1...500), "label": Schema.line(1...200),
+                "pool": Schema.name,
                 "slots": Schema.integer(1...100_000),
             ],
             required: ["provider", "principal"]

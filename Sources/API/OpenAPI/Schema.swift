@@ -23,6 +23,11 @@ enum Schema {
         return .object(members)
     }
 
+    /// Text without control characters.
+    static func line(_ range: ClosedRange<Int64>) -> JSONValue {
+        self.text(range, pattern: "^[^\\x00-\\x1f\\x7f-\\x9f]*$")
+    }
+
     static func integer(_ range: ClosedRange<Int64>) -> JSONValue {
         ["type": "integer", "minimum": .integer(range.lowerBound), "maximum": .integer(range.upperBound)]
     }

@@ -65,9 +65,12 @@ def fill():
     item = ask("POST", f"/v1/conversations/{threads[0]}/items", {"items": [message]})["data"][0]["id"]
     responses = [ask("POST", "/v1/responses", {"model": "echo", "input": "hi"})["id"] for _ in range(2)]
     revocable = ask("POST", "/v1/tokens", {"name": "spare", "scopes": ["turns"]})["token"]["id"]
+    account = ask("POST", "/v1/accounts", {"provider": "forge", "principal": "ann", "label": "seed"})["account"]["id"]
+    rule = ask("POST", "/v1/approval-rules", {"effect": "deny", "tool": "seed"})["rule"]["id"]
     return {
         "agent": ["echo", "keeper"], "model": ["echo"], "conversation": ["seeded", threads[0]], "turn": turns,
         "approval": [asked[0]["id"]], "response": responses[:1], "item": [item], "seq": [1, 2], "token": [revocable],
+        "account": [account], "label": ["seed"], "rule": [rule],
     }, {"agent": ["spare-1", "spare-2"], "conversation": ["spare-1", "spare-2", threads[1]], "response": responses[1:]}
 
 
@@ -88,8 +91,9 @@ def configuration(seeds, spares):
     for method in ("DELETE", "PUT"):
         lines += ["[[operations]]", f'include-method = "{method}"', "[operations.parameters]"]
         lines += [f'"path.{name}" = {{ dictionary = "spare-{name}", probability = 0.8 }}' for name in spares]
-    # Which options a question has, only its worker knows; and for a response that is not kept 400 is what OpenAI's API says.
-    for name in ("POST /v1/approvals/{approval}", "POST /v1/responses"):
+    # Which options a question has, only its worker knows, and which time zones there are, PostgreSQL; and for a response that
+    # is not kept 400 is what OpenAI's API says.
+    for name in ("POST /v1/approvals/{approval}", "PUT /v1/schedules/{schedule}", "POST /v1/responses"):
         lines += ["[[operations]]", f'include-name = "{name}"', "[operations.checks.positive_data_acceptance]"]
         lines += [f"expected-statuses = {json.dumps([*ACCEPTED, '400'])}"]
     # Without it the log is a stream, which ends when its reader leaves.
