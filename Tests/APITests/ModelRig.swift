@@ -97,6 +97,7 @@ struct ModelRig: Sendable {
     func put(
         _ agent: String = "holder",
         driver: DriverKind = .command,
+        warm: Int = 0,
         _ change: (inout ModelAccess) -> Void = { _ in }
     ) async throws {
         let script = #"read path; echo $OPENAI_API_KEY; while [ ! -e "$path" ]; do sleep 0.02; done"#
@@ -107,6 +108,7 @@ struct ModelRig: Sendable {
         var access = ModelAccess(upstream: "up")
         change(&access)
         configuration.model = access
+        configuration.warm = warm
         configuration.limits.graceSeconds = 1
         _ = try await self.fixture.gateway.tenant(self.fixture.org).putAgent(try AgentID(agent), configuration)
     }

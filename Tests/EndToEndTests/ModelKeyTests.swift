@@ -95,6 +95,34 @@ extension EndToEnd {
             }
         }
 
+        @Test(
+            "OpenAI's SDK as it is works for a worker, told by its environment alone, and does not try again what is spent"
+        )
+        func officialSDK() async throws {
+            try await Installation.with { installation in
+                let upstream = try await Self.upstream(installation)
+                defer { upstream.process.signal(SIGKILL) }
+                try upstream.serve(as: "one")
+                let client = installation.client(try await Self.replica(installation, upstream).port)
+                try await client.put(
+                    "sdk",
+                    [try Places.sdkPython(), Places.worker("openai_worker.py")],
+                    more: #","driver":"command","model":{"upstream":"up","models":["m"],"calls":3}"#
+                )
+                for (verb, said) in [
+                    ("whole", #"{"text": "hi", "tokens": 2}"#), ("streamed", #"{"pieces": ["one ", "two ", "three"]}"#),
+                    ("refused", #"{"code": "model_not_allowed"}"#),
+                ] {
+                    #expect(try await client.reply("sdk", "c", verb) == "\(said)\n")
+                }
+                let before = upstream.calls.count
+                #expect(before == 2)
+                let spent = try await client.reply("sdk", "c", "spent")
+                #expect(spent == #"{"code": "budget_spent"}"# + "\n")
+                #expect(upstream.calls.count == before + 3)
+            }
+        }
+
         private static func ask(_ client: Client) async throws {
             let reply = try await client.reply("asker", "c", "call")
             #expect(reply.hasPrefix("200 "), "\(reply)")

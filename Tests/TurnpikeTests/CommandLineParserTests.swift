@@ -151,6 +151,12 @@ struct CommandBodyTests {
         )
     }
 
+    @Test("agent put names the upstream whose models the agent may use")
+    func agentModel() throws {
+        let body = try self.put(["--model": ["up"]], rest: ["x"])
+        #expect(body == #"{"command":["x"],"model":{"upstream":"up"}}"#)
+    }
+
     @Test("agent put refuses a missing program, an unknown driver and a file that is no object")
     func agentRefusals() {
         #expect(throws: CommandFailure.self) { try self.put([:]) }
