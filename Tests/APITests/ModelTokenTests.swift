@@ -1,5 +1,6 @@
 import Domain
 import Postgres
+import Runtime
 import TestKit
 import Testing
 
