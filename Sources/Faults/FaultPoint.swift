@@ -26,9 +26,6 @@ package enum FaultPoint: Sendable {
     case requeueBefore, requeueCommitted
     case giveUpBefore, giveUpCommitted
 
-    // Waiting for people.
-    case parkBefore, parkCommitted, decisionCommitted
-
     // Ending somebody else's: turns past their deadline, and what a dead replica has left.
     case sweepCommitted
     case takeOverBefore, takeOverCommitted
@@ -41,6 +38,9 @@ package enum FaultPoint: Sendable {
     /// The lock is let go, the row still names this replica.
     case releaseUnlocked
     case releaseCommitted
+
+    // Waiting for people without a worker, and their decision.
+    case parkBefore, parkCommitted, decisionCommitted
 
     /// Whether an error here is one whose commit may have happened.
     package var isAfterCommit: Bool {

@@ -62,11 +62,13 @@ extension ConversationSession {
         }
     }
 
-    /// The questions of a parked turn's calls; nil when there is no randomness for their names.
+    /// The questions of a parked turn's calls, whose identities are in the calls' order; nil when there is no randomness
+    /// for them.
     private func questions(of parking: Parking) -> [ApprovalQuestion]? {
-        let questions = parking.calls.compactMap { call -> ApprovalQuestion? in
-            guard let id = try? NewID.make(ApprovalID.self) else { return nil }
-            return ApprovalQuestion(
+        let ids = parking.calls.compactMap { _ in try? NewID.make(ApprovalID.self) }.sorted { $0.text < $1.text }
+        guard ids.count == parking.calls.count else { return nil }
+        return zip(ids, parking.calls).map { id, call in
+            ApprovalQuestion(
                 id: id,
                 tool: call.tool,
                 arguments: call.arguments,
@@ -74,7 +76,6 @@ extension ConversationSession {
                 lifetimeSeconds: self.agent.limits.approvalSeconds
             )
         }
-        return questions.count == parking.calls.count ? questions : nil
     }
 
     /// What a parked turn goes on with; the session is fenced off when this term is over.

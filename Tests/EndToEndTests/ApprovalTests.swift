@@ -84,11 +84,37 @@ extension EndToEnd {
             }
         }
 
-        private static func put(_ mode: String, _ effects: EffectServer, _ client: Client) async throws {
+        @Test("decisions that come after the worker's replica died count: the retried turn gets each of them, once")
+        func deathBeforeDecision() async throws {
+            try await Installation.with { installation in
+                let effects = try await EffectServer.start(in: installation.folder)
+                let doomed = try await installation.replica()
+                let client = installation.client(doomed.port)
+                try await Self.put("asking", effects, client, more: #","retries":1"#)
+                let turn = try await client.submit("asking", "c", "a b")
+                let questions = try await Self.questions(of: turn, 2, client)
+                let heir = installation.client(try await installation.replica().port)
+                try await doomed.kill()
+                for question in questions { #expect(try await Self.decide(question, heir) == 200) }
+                let outcome = try await heir.outcome(turn)
+                #expect(outcome.state == "completed" && outcome.reply == "a b", "\(outcome)")
+                #expect(try await effects.counts() == ["a": 1, "b": 1])
+                #expect(try await Self.questions(of: turn, 0, heir).isEmpty, "nobody is asked again")
+                try await Ledger(installation).check(turns: 1)
+                try await effects.stop()
+            }
+        }
+
+        private static func put(
+            _ mode: String,
+            _ effects: EffectServer,
+            _ client: Client,
+            more: String = ""
+        ) async throws {
             try await client.put(
                 mode,
                 Places.double("parking_double.py", mode, effects.url),
-                more: #","permissions":"ask","store_mode":"none""#
+                more: #","permissions":"ask","store_mode":"none""# + more
             )
         }
 

@@ -52,6 +52,8 @@ extension EndToEnd {
         ) async throws {
             // Only the living take over, and only from the dead.
             let isJanitor = [.takeOverBefore, .takeOverCommitted, .takeOverFreed].contains(point)
+            // Only a turn that waits for people leads there.
+            let isOfPeople = [.parkBefore, .parkCommitted, .decisionCommitted].contains(point)
             let output = installation.folder.file("\(point).log")
             let doomed = try await Spawned.start(
                 [try Places.turnpike(), "serve"],
@@ -61,9 +63,10 @@ extension EndToEnd {
             let work = Task {
                 for round in 0... where !Task.isCancelled {
                     if let port = Self.port(doomed) {
-                        await Self.submit(to: installation.client(port), "\(point)-\(round)", accepted)
+                        let client = installation.client(port)
+                        await Self.submit(to: client, "\(point)-\(round)", isOfPeople, accepted)
                         try await Self.disturb(installation, "\(point)-\(round)")
-                        await Self.decide(installation.client(port))
+                        if isOfPeople { await Self.decide(client) }
                         if isJanitor { try await Self.leaveSomethingBehind(installation) }
                     }
                     try await Task.sleep(for: .milliseconds(100))
@@ -82,10 +85,14 @@ extension EndToEnd {
         }
 
         /// Turns of every kind; the replica may die under each of them.
-        private static func submit(to client: Client, _ name: String, _ accepted: Locked<[String]>) async {
-            for (agent, text) in [
-                ("paced", "one 2 0.05"), ("missing", "one"), ("again", "one 60 0.05"), ("parker", "a"),
-            ] {
+        private static func submit(
+            to client: Client,
+            _ name: String,
+            _ isOfPeople: Bool,
+            _ accepted: Locked<[String]>
+        ) async {
+            let plain = [("paced", "one 2 0.05"), ("missing", "one"), ("again", "one 60 0.05")]
+            for (agent, text) in plain + (isOfPeople ? [("parker", "a")] : []) {
                 do {
                     let turn = try await client.submit(agent, name, text, key: "\(agent)-\(name)")
                     accepted.withLock { $0.append(turn) }
