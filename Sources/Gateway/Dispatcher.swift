@@ -15,7 +15,7 @@ final class Dispatcher: Service {
     /// Claims that are being served, those whose task has not begun included.
     private let serving = Locked(0)
     private let hurry = StopSignal()
-    /// Whose conversation was claimed last.
+    /// Whose conversation was claimed last; nil when there was none.
     private let last = Locked<Claimant?>(nil)
 
     init(tools: SessionTools, intake: TurnIntake) {
@@ -58,14 +58,17 @@ final class Dispatcher: Service {
         let isFull = free <= 0
         // No more than there are places for: what is claimed in vain has lost its turn.
         let limit = isFull ? 4 : min(free, Self.claimsAtOnce)
+        let last = self.last.withLock { $0 }
         do {
             let claims = try await self.tools.store.claim(
                 limit: limit,
                 hold: self.tools.limits.claimHold,
                 readyFor: isFull ? Self.fullReplicaPatience : .zero,
                 acting: self.accountsWithRoom(),
-                held: self.tools.places.held,
-                after: self.last.withLock { $0 }
+                // Where there are enough places nobody has to share them.
+                held: free > Self.claimsAtOnce ? [:] : self.tools.places.held,
+                after: last,
+                isThorough: last == nil
             )
             self.last.withLock { $0 = claims.last?.claimant }
             for claim in claims {

@@ -13,13 +13,15 @@ extension Store {
     /// Organizations take turns, within each its agents, within each the oldest first; who has places by `held` has had
     /// as many turns already. Where there are more agents than a claim looks at, it begins after `last`. `acting` are the
     /// accounts for which there is room here: what needs another is passed over, so that nothing queues behind it.
+    /// `isThorough` looks at all agents, for when those it would look at have nothing that may run here.
     package func claim(
         limit: Int,
         hold: Duration,
         readyFor: Duration = .zero,
         acting: [AccountID] = [],
         held: [Claimant: Int] = [:],
-        after last: Claimant? = nil
+        after last: Claimant? = nil,
+        isThorough: Bool = false
     ) async throws -> [Claim] {
         let held = Array(held)
         let rows = try await self.pool.query(
@@ -34,7 +36,7 @@ extension Store {
                     (SELECT coalesce(sum(h.places), 0) FROM held h WHERE h.org = r.org AND h.agent = r.agent) AS places
                 FROM turnpike.ready_claimants(\(last?.org?.text ?? "")::text, \(last?.agent.text ?? "")::text,
                     now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond',
-                    \(Self.claimants)::integer) r
+                    \(isThorough ? Int(Int32.max) : Self.claimants)::integer) r
             ), ready AS (
                 SELECT c.id, c.ready_at, r.org, r.org_places,
                     r.places + row_number() OVER (PARTITION BY r.org, r.agent ORDER BY c.ready_at) AS place

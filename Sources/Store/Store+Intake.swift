@@ -135,7 +135,7 @@ extension Store {
         var statements = [try Self.enqueue(submission)]
         if let note = submission.note { statements.append(try Self.write(note, of: submission)) }
         let interruption = submission.onBusy == .interrupt ? statements.count : nil
-        if interruption != nil { statements.append(try Self.interrupt(aheadOf: submission.id)) }
+        if interruption != nil { statements.append(Self.interrupt(aheadOf: submission.id)) }
         if let handOver { statements.append(Self.arm(handOver)) }
         try await Self.reach(.acceptBefore)
         let results = try await self.pipeline(statements, of: submission.org)

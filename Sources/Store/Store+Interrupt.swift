@@ -21,9 +21,10 @@ extension Store {
     /// Ends what is ahead of `turn`, if the statement before it in the pipeline has accepted that turn: queued turns get
     /// their outcome here and now, and the running one is marked, for its holder to stop. Two that interrupt at the same
     /// moment are ordered by the conversation's row: the later one ends the earlier one.
-    static func interrupt(aheadOf turn: TurnID) throws -> Query {
+    static func interrupt(aheadOf turn: TurnID) -> Query {
         let (code, message) = (FailureCode.interrupted.rawValue, FailureCode.interrupted.meaning)
-        let event = try StoredJSON.text(Outcome.failed(.interrupted, message: message, partial: "").json)
+        // Of a parked turn what was said so far is kept; what was only queued has said nothing.
+        let said = "coalesce((SELECT p.said FROM turnpike.parks p WHERE p.turn = ended.turn), '')"
         return """
             WITH mine AS (
                 SELECT t.conversation_id, t.seq FROM turnpike.turns t WHERE t.turn = \(turn.text)::uuid
@@ -43,16 +44,17 @@ extension Store {
                 RETURNING t.turn, t.seq
             ), outcome AS (
                 INSERT INTO turnpike.outcomes (turn, state, code, message, reply)
-                SELECT turn, 'failed', \(code)::text, \(message)::text, '' FROM ended
+                SELECT turn, 'failed', \(code)::text, \(message)::text, \(unescaped: said) FROM ended
             ), moved AS (
                 UPDATE turnpike.conversations c
-                SET queued = c.queued - n.ended, last_event = c.last_event + n.ended
+                SET queued = c.queued - n.ended, last_event = c.last_event + n.ended,
+                    parked = CASE WHEN c.parked NOT IN (SELECT turn FROM ended) THEN c.parked END
                 FROM held, (SELECT count(*)::integer AS ended FROM ended) n
                 WHERE c.id = held.id AND n.ended > 0
             ), logged AS (
                 INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
                 SELECT held.id, held.last_event + row_number() OVER (ORDER BY ended.seq), ended.turn, 'turn.failed',
-                    \(event)::json
+                    json_build_object('code', \(code)::text, 'message', \(message)::text, 'partial', \(unescaped: said))
                 FROM held, ended
             )
             SELECT (held.running IS NOT NULL)::integer AS ahead,

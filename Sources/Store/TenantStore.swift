@@ -28,7 +28,8 @@ extension TenantStore {
             CASE t.state WHEN 'queued' THEN
                 (SELECT count(*) FROM turnpike.turns b WHERE b.conversation_id = t.conversation_id
                     AND b.seq < t.seq AND b.state IN ('queued', 'running')) ELSE 0 END AS ahead,
-            c.turn_ms, CASE t.state WHEN 'queued' THEN turnpike.elapsed_ms(c.running) END AS elapsed_ms,
+            CASE WHEN c.parked IS NULL THEN c.turn_ms END AS turn_ms,
+            CASE t.state WHEN 'queued' THEN turnpike.elapsed_ms(c.running) END AS elapsed_ms,
             \(SQLTime.text("t.queued_at")) AS queued_at,
             \(SQLTime.text("t.started_at")) AS started_at,
             \(SQLTime.text("t.ended_at")) AS ended_at,
@@ -109,7 +110,8 @@ extension TenantStore {
                 ahead: ahead,
                 typical: try row.optionalMilliseconds("turn_ms"),
                 elapsed: try row.optionalMilliseconds("elapsed_ms"),
-                isHeldBack: try state == .queued && row.get("deferred_for", as: String?.self) != nil
+                isHeldBack: try state == .parked
+                    || (state == .queued && row.get("deferred_for", as: String?.self) != nil)
             )
         )
     }

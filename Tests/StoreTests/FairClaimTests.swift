@@ -51,6 +51,24 @@ struct FairClaimTests {
         #expect(claimed.count == 600 && Set(claimed).count == 600)
     }
 
+    @Test("agents whose accounts are elsewhere hide nobody, however many they are")
+    func elsewhere() async throws {
+        let fixture = try await StoreFixture.make()
+        try await fixture.ready("a", agents: 100, conversations: 1)
+        try await fixture.ready("z", agents: 1, conversations: 1)
+        let configuration = #"{"command":["x"],"account":{"provider":"forge"}}"#
+        _ = try await fixture.pool.pipeline([
+            "INSERT INTO turnpike.organizations (org) VALUES ('a')",
+            """
+            INSERT INTO turnpike.agents (org, agent, configuration)
+            SELECT 'a', 'agent-' || n, \(configuration)::jsonb FROM generate_series(1, 100) n
+            """,
+        ])
+        #expect(try await fixture.claim(4).isEmpty, "a claim looks at so many agents and no more")
+        let claims = try await fixture.store.claim(limit: 4, hold: .seconds(60), isThorough: true)
+        #expect(claims.organizations == ["z": 1])
+    }
+
     @Test("8 claim at the same moment, and each conversation is claimed once")
     func atOnce() async throws {
         let fixture = try await StoreFixture.make(poolSize: 8)

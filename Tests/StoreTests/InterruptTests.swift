@@ -74,6 +74,28 @@ struct InterruptTests {
         #expect(try await fixture.tenant.turn(id)?.state == .queued)
     }
 
+    @Test("a parked turn ends with what it had said, and people are waited for no longer")
+    func parked() async throws {
+        let fixture = try await StoreFixture.make()
+        let parked = try await fixture.accept("c")
+        let turn = try #require(parked.turn)
+        _ = try await fixture.pool.pipeline([
+            "UPDATE turnpike.conversations SET parked = \(turn.text)::uuid, ready_at = NULL, turn_ms = 1000",
+            """
+            INSERT INTO turnpike.parks (turn, conversation_id, continuation, said)
+            VALUES (\(turn.text)::uuid, \(parked.number.value)::bigint, '', 'may I')
+            """,
+        ])
+        let behind = try await fixture.accept("c")
+        #expect(behind.ahead == 1 && behind.wait == nil, "nobody knows how long people take")
+        #expect(try await fixture.tenant.turn(turn)?.wait == nil)
+        let next = try await fixture.store.accept(fixture.interrupting("c"))
+        #expect(next.ahead == 0)
+        let outcome = try await fixture.tenant.turn(turn)?.outcome
+        #expect(outcome?.code == "interrupted" && outcome?.reply == "may I")
+        #expect(try await fixture.claimAll().first?.next?.id == next.turn)
+    }
+
     @Test("one that meets an idle holder is handed over with what it ended, in one round trip")
     func idleHolder() async throws {
         let fixture = try await StoreFixture.make()

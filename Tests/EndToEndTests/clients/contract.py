@@ -91,9 +91,9 @@ def configuration(seeds, spares):
     for method in ("DELETE", "PUT"):
         lines += ["[[operations]]", f'include-method = "{method}"', "[operations.parameters]"]
         lines += [f'"path.{name}" = {{ dictionary = "spare-{name}", probability = 0.8 }}' for name in spares]
-    # Which options a question has, only its worker knows, and which time zones there are, PostgreSQL; and for a response that
-    # is not kept 400 is what OpenAI's API says.
-    for name in ("POST /v1/approvals/{approval}", "PUT /v1/schedules/{schedule}", "POST /v1/responses"):
+    # Which options a question has, only its worker knows; for a response that is not kept 400 is what OpenAI's API says; and
+    # which texts are times of a schedule, and which names are time zones, no schema says.
+    for name in ("POST /v1/approvals/{approval}", "POST /v1/responses", "PUT /v1/schedules/{schedule}"):
         lines += ["[[operations]]", f'include-name = "{name}"', "[operations.checks.positive_data_acceptance]"]
         lines += [f"expected-statuses = {json.dumps([*ACCEPTED, '400'])}"]
     # Without it the log is a stream, which ends when its reader leaves.

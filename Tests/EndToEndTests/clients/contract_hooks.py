@@ -12,6 +12,11 @@ def before_call(context, case, kwargs):
     """A replica that drains takes no turns, a token that is revoked opens nothing, and an organization without turns to spend
     is refused everything; each has tests of its own."""
     parameters = case.path_parameters or {}
+    if case.operation.path.endswith("/quotas") and isinstance(case.body, dict):
+        # A cap that nothing else in the run would fit under.
+        for cap, turns in case.body.items():
+            if type(turns) is int and 0 <= turns < 1_000_000:
+                case.body[cap] = turns + 1_000_000
     if case.operation.path == "/v1/replicas/{replica}/drain":
         parameters["replica"] = NOBODY
     if parameters.get("token") == os.environ["TURNPIKE_OWN_TOKEN"]:
