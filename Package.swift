@@ -142,7 +142,7 @@ let package = Package(
                 "TestKit", "Workers",
             ]
         ),
-        tests("TurnpikeTests", ["API", "Domain", "Runtime", "TestKit", "turnpike"]),
+        tests("TurnpikeTests", ["API", "Domain", "HTTP", "Runtime", "TestKit", "turnpike"]),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [

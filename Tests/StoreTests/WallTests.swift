@@ -94,6 +94,28 @@ struct WallTests {
         )
     }
 
+    @Test("whose a row of a conversation is, is looked up by its number, however many the organization has")
+    func plans() async throws {
+        let fixture = try await WallFixture.make()
+        try await fixture.victim.pool.query(
+            """
+            INSERT INTO turnpike.conversations (org, agent, conversation)
+            SELECT 'victim', 'echo', 'many-' || n FROM generate_series(1, 3000) AS n
+            """
+        )
+        try await fixture.victim.pool.query("ANALYZE turnpike.conversations, turnpike.turns")
+        for (table, key) in [
+            ("events", "conversation_id = 1"), ("snapshots", "conversation_id = 1"), ("markers", "conversation_id = 1"),
+            ("deployments", "conversation_id = 1"), ("outcomes", "state = 'completed'"),
+        ] {
+            let query = Query(unescaped: "EXPLAIN SELECT * FROM turnpike.\(table) WHERE \(key)")
+            let lines = try await fixture.owner.pool.query(query).map { try $0.get("QUERY PLAN", as: String.self) }
+            let plan = lines.joined(separator: "\n")
+            #expect(plan.contains("SubPlan"), "\(table): \(plan)")
+            #expect(!plan.contains("hashed") && !plan.contains("Seq Scan on conversations"), "\(table): \(plan)")
+        }
+    }
+
     @Test("a table that a tenant's statements reach without a wall keeps a replica from starting")
     func hole() async throws {
         let pool = try await StoreDatabase.pool(size: 1)
