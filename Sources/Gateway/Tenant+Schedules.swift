@@ -50,7 +50,7 @@ extension Tenant {
         guard let clock = ZoneClock(schedule.timeZone) else {
             throw GatewayError.invalid(member: "time_zone", problem: "must be UTC or a name such as Europe/Berlin")
         }
-        let now = try await reaching { try await self.store.now() }
+        let now = try await reaching { try await self.store.now }
         guard let next = schedule.cron.next(after: now, offset: clock.offset) else {
             throw GatewayError.invalid(member: "cron", problem: "names a day that no calendar has")
         }

@@ -31,12 +31,13 @@ extension Store {
                 FROM unnest(\(held.map { $0.key.org?.text ?? "" })::text[], \(held.map(\.key.agent.text))::text[],
                     \(held.map { Int64($0.value) })::bigint[]) AS h (org, agent, places)
             ), claimants AS MATERIALIZED (
-                SELECT r.org, r.agent,
+                SELECT r.org, r.agent, n.account_provider, n.account_pool, n.account_label,
                     (SELECT coalesce(sum(h.places), 0) FROM held h WHERE h.org = r.org) AS org_places,
                     (SELECT coalesce(sum(h.places), 0) FROM held h WHERE h.org = r.org AND h.agent = r.agent) AS places
                 FROM turnpike.ready_claimants(\(last?.org?.text ?? "")::text, \(last?.agent.text ?? "")::text,
                     now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond',
                     \(isThorough ? Int(Int32.max) : Self.claimants)::integer) r
+                LEFT JOIN turnpike.agents n ON n.org = coalesce(nullif(r.org, ''), 'default') AND n.agent = r.agent
             ), ready AS (
                 SELECT c.id, c.ready_at, r.org, r.org_places,
                     r.places + row_number() OVER (PARTITION BY r.org, r.agent ORDER BY c.ready_at) AS place
@@ -44,13 +45,11 @@ extension Store {
                     SELECT c.id, c.ready_at FROM turnpike.conversations c
                     WHERE coalesce(c.org::text, '') = r.org AND c.agent = r.agent
                         AND c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
-                        AND c.parked IS NULL AND NOT EXISTS (
-                            SELECT FROM turnpike.agents n
-                            WHERE n.org = coalesce(c.org, 'default') AND n.agent = c.agent
-                                AND n.account_provider IS NOT NULL AND NOT EXISTS (
-                                    SELECT FROM turnpike.accounts a
-                                    WHERE a.account = ANY (\(acting.map(\.text))::uuid[])
-                                        AND \(unescaped: Self.accountFits)))
+                        AND c.parked IS NULL AND (r.account_provider IS NULL OR EXISTS (
+                            SELECT FROM turnpike.accounts a
+                            CROSS JOIN LATERAL (SELECT coalesce(nullif(r.org, ''), 'default') AS org,
+                                r.account_provider, r.account_pool, r.account_label) n
+                            WHERE a.account = ANY (\(acting.map(\.text))::uuid[]) AND \(unescaped: Self.accountFits)))
                     ORDER BY c.ready_at LIMIT 3 * \(limit)::integer
                 ) c
             ), fair AS (
@@ -67,8 +66,7 @@ extension Store {
                 UPDATE turnpike.conversations c
                 SET ready_at = now() + \(hold.milliseconds)::bigint * interval '1 millisecond'
                 FROM claimable WHERE c.id = claimable.id
-                RETURNING c.id, c.org, c.agent, c.conversation, c.owner_account,
-                    c.epoch = 0 AND c.head = 0 AS is_new
+                RETURNING c.id, c.org, c.agent, c.conversation, c.owner_account, c.epoch = 0 AND c.head = 0 AS is_new
             )
             SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.is_new, claimed.owner_account,
                 turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,

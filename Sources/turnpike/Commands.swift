@@ -4,8 +4,8 @@ enum Commands {
         [
             Self.dev, Self.serve, Self.migrate, Self.doctor, Self.agentList, Self.agentShow, Self.agentPut,
             Self.agentPresets, Self.agentAdd, Self.agentCheck, Self.agentDelete, Self.tokenCreate, Self.tokenList,
-            Self.tokenRotate, Self.tokenRevoke, Self.audit, Self.quotaShow, Self.quotaSet, Self.chat, Self.snapshotsList, Self.snapshotsExport,
-            Self.snapshotsPrune, Self.snapshotsVerify, Self.fork, Self.approvalList, Self.approvalDecide, Self.ruleList,
+            Self.tokenRotate, Self.tokenRevoke, Self.audit, Self.quotaShow, Self.quotaSet, Self.chat,
+            Self.snapshotsList, Self.snapshotsExport, Self.snapshotsPrune, Self.snapshotsVerify, Self.fork, Self.approvalList, Self.approvalDecide, Self.ruleList,
             Self.ruleAdd, Self.ruleDelete, Self.status, Self.workers, Self.drain, Self.accountList, Self.accountAdd,
             Self.accountDelete,
         ] + Self.schedules

@@ -68,7 +68,7 @@ struct ScheduleTests {
         try await fixture.due("s", seconds: 5)
         #expect(try await fixture.tenant.pause(id, true, next: nil)?.nextAt == nil)
         #expect(try await fixture.fire() == nil)
-        let now = try await fixture.tenant.now()
+        let now = try await fixture.tenant.now
         #expect(try await fixture.tenant.pause(id, false, next: now + 60)?.nextAt != nil)
         #expect(try await fixture.tenant.deleteSchedule(id))
         #expect(try await fixture.tenant.schedule(id) == nil)
@@ -84,7 +84,7 @@ struct ScheduleTests {
         let fixture = try await StoreFixture.make()
         let id = try ScheduleID("s")
         var schedule = try fixture.schedule()
-        let now = try await fixture.tenant.now()
+        let now = try await fixture.tenant.now
         func put(_ next: Int64) async throws -> String? {
             try await fixture.tenant.put(id, schedule, next: next, submitter: freshID()).nextAt
         }
@@ -113,7 +113,7 @@ extension StoreFixture {
     /// Sets up a schedule of every minute that is due since `seconds` ago.
     fileprivate func due(_ name: String, seconds: Int64, catchUp: CatchUp = .skip) async throws {
         let id = try ScheduleID(name)
-        let due = try await self.tenant.now() - seconds
+        let due = try await self.tenant.now - seconds
         _ = try await self.tenant.put(id, self.schedule(catchUp), next: due, submitter: freshID())
         _ = try await self.pool.query(
             """
