@@ -76,6 +76,7 @@ let package = Package(
                 .embedInCode("0018_schedules.sql"),
                 .embedInCode("0019_audit.sql"),
                 .embedInCode("0020_backends.sql"),
+                .embedInCode("0021_remote.sql"),
             ],
             swiftSettings: house
         ),

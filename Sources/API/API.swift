@@ -21,6 +21,8 @@ package struct API: Sendable {
     let accounts = AccountRoutes()
     let quotas = QuotaRoutes()
     let schedules = ScheduleRoutes()
+    let remote = RemoteRoutes()
+    let imports = ImportRoutes()
     let sessions = SessionRoutes()
     let audit = AuditRoutes()
     let operators = OperatorRoutes()
@@ -88,6 +90,10 @@ package struct API: Sendable {
                 response = try await action(request)
             case .scoped(let scope, let action):
                 let call = try await self.gate.admit(request, scope: scope)
+                visit.org = call.principal.org.text
+                response = try await action(call)
+            case .workers(let action):
+                let call = try await self.gate.admitWorker(request)
                 visit.org = call.principal.org.text
                 response = try await action(call)
             case .operators(let action):

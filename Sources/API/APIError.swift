@@ -93,6 +93,7 @@ extension APIError {
         case .notFound(let what): self.init(404, "not_found", "no such \(what)")
         case .deleted: self.init(410, "deleted", "the conversation was deleted; its name stays taken")
         case .conversationExists: self.init(409, "conversation_exists", "there is a conversation of this name already")
+        case .fenced: self.init(409, "fenced", "the turn is no longer this worker's; nothing was written")
         case .labelTaken:
             self.init(409, "label_taken", "the label is another account's; a label means one account", param: "label")
         case .idempotencyConflict(let turn):

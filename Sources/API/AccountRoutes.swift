@@ -36,6 +36,23 @@ struct AccountRoutes: Sendable {
         return Self.response(try await call.tenant.account(id))
     }
 
+    /// `POST /v1/accounts/{account}/tokens` with `{name, expires_in_seconds?}`: a token that enrols remote workers; the
+    /// answer is the only place where its secret is ever shown.
+    func enrol(_ call: Call) async throws -> Response {
+        let id = try call.id("account", AccountID.self)
+        _ = try call.query()
+        let body = try JSONMembers(call.json(), known: ["name", "expires_in_seconds"])
+        guard let name = try body.text("name"), AccountIdentity.isClean(name, longest: 128) else {
+            throw APIError.invalid("name", "must be 1 to 128 bytes without control characters")
+        }
+        let lifetime = try body.integer("expires_in_seconds", in: 1...315_360_000).map { Duration.seconds($0) }
+        let (record, secret) = try await call.tenant.enrol(id, name: name, lifetime: lifetime)
+        return .json(
+            JSONWriter.object { $0.member("token") { $0.members(of: record, secret: secret) } },
+            status: 201
+        )
+    }
+
     /// `DELETE /v1/accounts/{account}`
     func delete(_ call: Call) async throws -> Response {
         let id = try call.id("account", AccountID.self)

@@ -59,6 +59,17 @@ struct Gate: Sendable {
         return try await self.gateway.authenticate(credential.secret)
     }
 
+    /// Lets a request in whose token enrols workers. Throws 401, 403, 503.
+    func admitWorker(_ request: Request) async throws -> WorkerCall {
+        guard let principal = try await self.gateway.authenticate(try Credential(request).secret) else {
+            throw APIError.unauthorized("the token is unknown, expired or revoked")
+        }
+        guard let desk = self.gateway.remoteDesk(for: principal) else {
+            throw APIError(403, "forbidden", "the token is no account's; see turnpike account token")
+        }
+        return WorkerCall(request: request, principal: principal, desk: desk)
+    }
+
     private func principal(_ credential: Credential, scope: Scope) async throws -> Principal {
         guard let principal = try await self.authenticate(credential) else {
             throw APIError.unauthorized("the token is unknown, expired or revoked")

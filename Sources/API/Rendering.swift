@@ -109,6 +109,7 @@ extension JSONWriter {
         self.member("expires_at", token.expiresAt)
         self.member("revoked_at", token.revokedAt)
         self.member("parent", token.parent?.text)
+        self.member("account", token.account?.text)
         if let secret { self.member("secret", secret) }
     }
 

@@ -15,6 +15,8 @@ struct Route: Sendable {
             @Sendable (Call) async throws -> Response,
             operators: @Sendable (OperatorCall) async throws -> Response
         )
+        /// A worker outside the gateway, within what its account's token enrolled it for.
+        case workers(@Sendable (WorkerCall) async throws -> Response)
         /// Whoever runs the installation.
         case operators(@Sendable (OperatorCall) async throws -> Response)
     }

@@ -9,6 +9,7 @@ extension API {
         let response = "/v1/responses/{response}"
         let thread = "/v1/conversations/{conversation}"
         let schedule = "/v1/schedules/{schedule}"
+        let run = "/v1/remote/turns/{turn}"
         return [
             Route("POST", "\(conversation)/turns", .scoped(.turns, self.turns.submit)),
             Route("GET", "\(conversation)/turns", .scoped(.turns, self.turns.list)),
@@ -24,6 +25,7 @@ extension API {
             Route("GET", "\(conversation)/snapshots/{seq}", .scoped(.admin, self.snapshots.read)),
             Route("DELETE", "\(conversation)/snapshots", .scoped(.admin, self.snapshots.prune)),
             Route("POST", "\(conversation)/fork", .scoped(.turns, self.snapshots.fork)),
+            Route("POST", "\(conversation)/import", .scoped(.turns, self.imports.make), carriesHistory: true),
 
             Route("GET", "/v1/approvals", .scoped(.turns, self.approvals.list)),
             Route("GET", "/v1/approvals/{approval}", .scoped(.turns, self.approvals.show)),
@@ -54,10 +56,17 @@ extension API {
             Route("GET", "/v1/accounts", .scoped(.admin, self.accounts.list)),
             Route("POST", "/v1/accounts", .scoped(.admin, self.accounts.register)),
             Route("GET", "/v1/accounts/{account}", .scoped(.admin, self.accounts.show)),
+            Route("POST", "/v1/accounts/{account}/tokens", .scoped(.admin, self.accounts.enrol)),
             Route("DELETE", "/v1/accounts/{account}", .scoped(.admin, self.accounts.delete)),
             Route("DELETE", "/v1/accounts/{account}/labels/{label}", .scoped(.admin, self.accounts.deleteLabel)),
             Route("GET", "/v1/quotas", .scoped(.admin, self.quotas.show)),
             Route("PUT", "/v1/quotas", .scoped(.admin, self.quotas.put)),
+
+            Route("POST", "/v1/remote/claims", .workers(self.remote.claim)),
+            Route("POST", "\(run)/heartbeat", .workers(self.remote.beat)),
+            Route("POST", "\(run)/events", .workers(self.remote.append)),
+            Route("POST", "\(run)/approvals", .workers(self.remote.ask)),
+            Route("POST", "\(run)/outcome", .workers(self.remote.settle), carriesHistory: true),
 
             Route("GET", "/v1/models", .scoped(.turns, self.models.list)),
             Route("GET", "/v1/models/{model}", .scoped(.turns, self.models.show)),

@@ -4,6 +4,8 @@ package enum DriverKind: String, Sendable, Hashable, Codable, CaseIterable {
     case acp
     /// One process a turn: standard input is the prompt, standard output the reply.
     case command
+    /// Outside the gateway: a worker that acts as an account claims its turns over HTTP.
+    case remote
 }
 
 /// How far a worker is kept from its host. A profile that the host cannot give refuses to start.
@@ -95,7 +97,9 @@ package struct AgentConfiguration: Sendable, Hashable {
     /// What is wrong with it: a member's path and a sentence each; empty when it can be stored.
     package var problems: [(member: String, problem: String)] {
         var found: [(member: String, problem: String)] = []
-        if self.command.isEmpty || self.command[0].isEmpty {
+        if self.driver == .remote {
+            found += self.remoteProblems
+        } else if self.command.isEmpty || self.command[0].isEmpty {
             found.append(("command", "must name a program"))
         }
         if self.command.contains(where: { $0.utf8.contains(0) }) {
@@ -131,7 +135,7 @@ package struct AgentConfiguration: Sendable, Hashable {
         if Set(self.mcpServers.map(\.name)).count < self.mcpServers.count {
             found.append(("mcp_servers", "must not have two servers of one name"))
         }
-        if self.driver == .command, !self.mcpServers.isEmpty {
+        if self.driver != .acp, !self.mcpServers.isEmpty {
             found.append(("mcp_servers", "can be told to acp workers only"))
         }
         return found + self.modelProblems + self.limits.problems
@@ -146,6 +150,20 @@ package struct AgentConfiguration: Sendable, Hashable {
         if let name = ModelAccess.variables.first(where: { self.environment[$0] != nil }) {
             found.append(("environment", "must not set \(name), which model sets"))
         }
+        return found
+    }
+
+    /// Nothing is started for it here, so nothing that is about a program has a meaning.
+    private var remoteProblems: [(member: String, problem: String)] {
+        var found: [(member: String, problem: String)] = []
+        if !self.command.isEmpty {
+            found.append(("command", "is not for a remote agent: its workers start themselves"))
+        }
+        if self.account == nil { found.append(("account", "must be there: remote workers act as an account")) }
+        if self.snapshots.kind == .directory {
+            found.append(("snapshots", "of a remote agent cannot be of a directory; its workers hand text over"))
+        }
+        if self.isolation != .none { found.append(("isolation", "has no meaning for a remote agent")) }
         return found
     }
 

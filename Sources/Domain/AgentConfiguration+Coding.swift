@@ -15,7 +15,10 @@ extension AgentConfiguration: Codable {
         try UnknownMembers.refuse(in: decoder, known: Member.allCases.map(\.rawValue))
         let values = try decoder.container(keyedBy: Member.self)
         self.driver = try values.decodeIfPresent(DriverKind.self, forKey: .driver) ?? self.driver
-        self.command = try values.decode([String].self, forKey: .command)
+        self.command =
+            self.driver == .remote
+            ? try values.decodeIfPresent([String].self, forKey: .command) ?? []
+            : try values.decode([String].self, forKey: .command)
         self.environment = try values.decodeIfPresent([String: String].self, forKey: .environment) ?? [:]
         self.files = try values.decodeIfPresent([String: AgentFile].self, forKey: .files) ?? [:]
         let defaultMode: StoreMode = self.driver == .command ? .none : .snapshot

@@ -20,6 +20,8 @@ package struct Claim: Sendable, Hashable {
     package let isNew: Bool
     /// The account that owns it; nil while none does.
     package let owner: AccountID?
+    /// Accounts that had no capacity for its next turn lately.
+    package let excluded: Set<AccountID>
 
     /// Whose it is.
     package var claimant: Claimant { Claimant(org: self.org, agent: self.agent) }
@@ -34,7 +36,8 @@ package struct Claim: Sendable, Hashable {
         agentConfiguration: AgentConfiguration?,
         agentVersion: Int64,
         isNew: Bool = false,
-        owner: AccountID? = nil
+        owner: AccountID? = nil,
+        excluded: Set<AccountID> = []
     ) {
         self.number = number
         self.org = org
@@ -46,6 +49,7 @@ package struct Claim: Sendable, Hashable {
         self.agentVersion = agentVersion
         self.isNew = isNew
         self.owner = owner
+        self.excluded = excluded
     }
 }
 

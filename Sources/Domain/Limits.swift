@@ -54,6 +54,11 @@ package struct Limits: Sendable, Hashable {
     /// Between two looks for conversations whose account nobody hosts.
     package var accountInterval: Duration = .seconds(1)
 
+    /// How often a turn goes to another account because a worker had no capacity for it.
+    package var reroutes = 3
+    /// How long the account of such a worker is passed over for that conversation.
+    package var exclusion: Duration = .seconds(30)
+
     /// Between two stretches of the walk that looks for snapshots which no agent keeps any longer.
     package var pruneInterval: Duration = .seconds(10)
 
@@ -87,6 +92,13 @@ package struct Limits: Sendable, Hashable {
 
     /// Between two looks for the decision of a question that a worker of this replica waits for.
     package var approvalPoll: Duration = .milliseconds(500)
+
+    /// Between two looks for a turn for a remote worker that waits for one.
+    package var remotePoll: Duration = .milliseconds(250)
+    /// How long after it last asked for something a remote worker's account counts as present.
+    package var remotePresence: Duration = .seconds(60)
+    /// How long a remote run that has ended is remembered, for workers that ask again.
+    package var remoteMemory: Duration = .seconds(86_400)
 
     /// How long a browser that signed in stays so.
     package var webSession: Duration = .seconds(12 * 3_600)

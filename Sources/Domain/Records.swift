@@ -257,6 +257,8 @@ package struct TokenRecord: Sendable, Hashable {
     package var revokedAt: String?
     /// The token that signed in, where this one is a browser's session: it works no longer than that one does.
     package var parent: TokenID?
+    /// The account whose workers it enrols; it opens nothing else then.
+    package var account: AccountID?
 
     package init(
         id: TokenID,
@@ -266,8 +268,10 @@ package struct TokenRecord: Sendable, Hashable {
         createdAt: String,
         expiresAt: String?,
         revokedAt: String?,
-        parent: TokenID? = nil
+        parent: TokenID? = nil,
+        account: AccountID? = nil
     ) {
+        self.account = account
         self.id = id
         self.org = org
         self.name = name

@@ -14,8 +14,10 @@ final class AccountSlots: Sendable {
             account.slots - self.taken[account.id, default: 0]
         }
 
-        func fitting(_ need: AccountNeed, owner: AccountID?) -> [HostedAccount] {
-            guard let owner else { return self.accounts.values.filter(need.fits) }
+        func fitting(_ need: AccountNeed, _ claim: Claim) -> [HostedAccount] {
+            guard let owner = claim.owner else {
+                return self.accounts.values.filter { need.fits($0) && !claim.excluded.contains($0.id) }
+            }
             return self.accounts[owner].map { [$0] } ?? []
         }
     }
@@ -44,11 +46,11 @@ final class AccountSlots: Sendable {
         }
     }
 
-    /// Takes a slot: of `owner` where the conversation has one, otherwise of the fitting account with most of them free.
+    /// Takes a slot: of the owner where the conversation has one, otherwise of the fitting account with most of them free.
     /// Nil when none is.
-    func take(for need: AccountNeed, owner: AccountID?) -> HostedAccount? {
+    func take(for need: AccountNeed, _ claim: Claim) -> HostedAccount? {
         self.state.withLock { state in
-            let fitting = state.fitting(need, owner: owner)
+            let fitting = state.fitting(need, claim)
             guard let best = fitting.max(by: { state.free($0) < state.free($1) }), state.free(best) > 0 else {
                 return nil
             }
@@ -58,8 +60,8 @@ final class AccountSlots: Sendable {
     }
 
     /// The hosted accounts on which the conversation could run, busy ones included.
-    func fitting(_ need: AccountNeed, owner: AccountID?) -> [AccountID] {
-        self.state.withLock { $0.fitting(need, owner: owner).map(\.id) }
+    func fitting(_ need: AccountNeed, _ claim: Claim) -> [AccountID] {
+        self.state.withLock { $0.fitting(need, claim).map(\.id) }
     }
 
     /// Gives a slot back.

@@ -70,6 +70,9 @@ extension Tenant {
         }
         let effective: AgentConfiguration
         if let configuration { effective = configuration } else { effective = try await self.agent(id).configuration }
+        guard effective.driver != .remote else {
+            throw GatewayError.invalid(member: "driver", problem: "is remote: there is nothing to start here")
+        }
         return try await self.checker.check(id, effective, org: self.org)
     }
 }

@@ -154,6 +154,9 @@ final class ConversationSession: Sendable {
         if case .failed(.workerExited, let message, _) = result.outcome, turn.attempt <= self.agent.retries {
             return .end(await self.requeue(turn, events: relay.close(), message: message))
         }
+        if case .failed(.noCapacity, let message, "") = result.outcome, await self.reroute(turn, message: message) {
+            return .end(.finished)
+        }
         let settlement = Settlement(
             turn: turn.id,
             seq: turn.seq,

@@ -26,8 +26,8 @@ extension Dispatcher {
     /// that would do.
     func takeAccount(for claim: Claim, _ agent: AgentConfiguration) -> AccountPick {
         guard let need = agent.account else { return .none }
-        if let account = self.tools.accounts.take(for: need, owner: claim.owner) { return .taken(account) }
-        let fitting = Set(self.tools.accounts.fitting(need, owner: claim.owner))
+        if let account = self.tools.accounts.take(for: need, claim) { return .taken(account) }
+        let fitting = Set(self.tools.accounts.fitting(need, claim))
         self.evictIdleSession { session in session.account.map { fitting.contains($0.id) } ?? false }
         return .busy
     }

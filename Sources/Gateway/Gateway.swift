@@ -31,6 +31,7 @@ package struct Gateway: Sendable {
     /// The configuration in force.
     package let configuration: GatewayConfiguration
     let log: Logger
+    let metrics: Metrics
     let store: Store
     let intake: TurnIntake
     let feed: EventFeed
@@ -86,6 +87,21 @@ package struct Gateway: Sendable {
     /// Says where this replica's workers reach their models, `http://host:port`; without it no agent that wants one starts.
     package func offerModels(at address: String) {
         self.dispatcher.workers.offerModels(at: address)
+    }
+
+    /// What a worker outside the gateway can do; nil for a token that enrols none.
+    package func remoteDesk(for principal: Principal) -> RemoteDesk? {
+        principal.account.map { account in
+            RemoteDesk(
+                worker: RemoteWorker(org: principal.org, token: principal.token, account: account),
+                store: self.store,
+                feed: self.feed,
+                limits: self.configuration.limits,
+                isDraining: { [intake] in intake.isDraining },
+                log: self.log,
+                metrics: self.metrics
+            )
+        }
     }
 
     /// Who sends this bearer token; nil when it is no valid token. Throws `GatewayError.unavailable`.
@@ -176,6 +192,8 @@ package struct Principal: Sendable, Hashable {
     package let scopes: Set<Scope>
     /// Whom an identity provider vouches for; nil for a token of the gateway's own.
     package let identity: Identity?
+    /// The account as which it may work, and nothing else; nil for all other tokens.
+    package let account: AccountID?
 
     /// Whether one of the principal's scopes covers `scope`; `admin` covers everything within the organization.
     package func may(_ scope: Scope) -> Bool {

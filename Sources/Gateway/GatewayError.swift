@@ -10,6 +10,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case conversationExists
     /// The label is another account's already.
     case labelTaken
+    /// The turn is no longer this remote worker's.
+    case fenced
     /// The client key was used before for another request; the turn it made.
     case idempotencyConflict(TurnID?)
     /// Something is ahead in the conversation and the caller did not want to queue: how many turns, and how long they may

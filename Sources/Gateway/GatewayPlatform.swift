@@ -54,6 +54,7 @@ extension Gateway {
         let agents = AgentDirectory(store: store)
         self.configuration = configuration
         self.log = tools.log
+        self.metrics = tools.metrics
         self.store = store
         self.hints = hints
         self.agentDirectory = agents

@@ -26,7 +26,7 @@ package struct Identity: Sendable, Hashable {
 extension Principal {
     /// Somebody with a token of an identity provider.
     package init(org: OrganizationID, identity: Identity, scopes: Set<Scope>) {
-        self.init(org: org, token: identity.token, scopes: scopes, identity: identity)
+        self.init(org: org, token: identity.token, scopes: scopes, identity: identity, account: nil)
     }
 
     /// Whom the audit log names.

@@ -44,6 +44,9 @@ final class Sweeper: Service {
                 let parked = try await self.store.sweepParked(limit: 500)
                 for number in parked { self.feed.changed(number) }
                 if !parked.isEmpty { self.wakeDispatcher.signal() }
+                self.announce(
+                    try await self.store.sweepRemote(limit: 500, memory: self.configuration.limits.remoteMemory)
+                )
             } catch {
                 self.log.warning("sweeping failed", ["error": .error(error)])
             }

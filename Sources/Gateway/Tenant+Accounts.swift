@@ -47,6 +47,28 @@ extension Tenant {
         }
     }
 
+    /// Creates a token that enrols remote workers which act as the account, and returns its secret, which is shown only
+    /// here. Throws `notFound`.
+    package func enrol(
+        _ id: AccountID,
+        name: String,
+        lifetime: Duration?
+    ) async throws -> (record: TokenRecord, secret: String) {
+        _ = try await self.account(id)
+        let (secret, token) = (TokenSecret.make(), try NewID.make(TokenID.self))
+        let record = try await reaching {
+            try await self.store.createToken(
+                token,
+                name: name,
+                hash: secret.hash,
+                scopes: [],
+                lifetime: lifetime,
+                account: id
+            )
+        }
+        return (record, secret.text)
+    }
+
     /// Takes a label from an account. Throws `notFound`.
     package func deleteLabel(_ label: String, of id: AccountID) async throws {
         guard try await reaching({ try await self.store.deleteLabel(label, of: id) }) else {

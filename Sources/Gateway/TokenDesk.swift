@@ -52,6 +52,6 @@ final class TokenDesk: Sendable {
     }
 
     private static func principal(_ grant: TokenGrant?) -> Principal? {
-        grant.map { Principal(org: $0.org, token: $0.token, scopes: $0.scopes, identity: nil) }
+        grant.map { Principal(org: $0.org, token: $0.token, scopes: $0.scopes, identity: nil, account: $0.account) }
     }
 }

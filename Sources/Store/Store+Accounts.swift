@@ -95,15 +95,18 @@ extension Store {
     static let accountFits = """
         CASE WHEN c.owner_account IS NULL
             THEN a.org = n.org AND a.provider = n.account_provider AND a.pool = coalesce(n.account_pool, a.pool)
+                AND NOT coalesce(a.account = ANY (c.excluded) AND c.excluded_until > now(), false)
                 AND (n.account_label IS NULL OR EXISTS (SELECT FROM turnpike.account_labels l
                     WHERE l.org = n.org AND l.label = n.account_label AND l.account = a.account))
             ELSE a.account = c.owner_account END
         """
 
-    /// Whether a replica that lives and is not leaving hosts the account `a`, as an SQL condition.
+    /// Whether somebody can let a worker of the agent `n` act as the account `a`, as an SQL condition: a replica that lives
+    /// and is not leaving, or, for a remote agent, a worker that asked for something lately.
     static let accountIsHosted = """
-        EXISTS (SELECT FROM turnpike.account_hosts h JOIN turnpike.replicas r ON r.replica = h.replica
-            WHERE h.account = a.account AND NOT r.draining)
+        CASE WHEN n.is_remote THEN coalesce(a.remote_until > now(), false)
+            ELSE EXISTS (SELECT FROM turnpike.account_hosts h JOIN turnpike.replicas r ON r.replica = h.replica
+                WHERE h.account = a.account AND NOT r.draining) END
         """
 
     /// Conversations that wait while nobody hosts an account that they could run on, at most `limit`, those first that
@@ -115,7 +118,7 @@ extension Store {
                 (extract(epoch FROM now() - c.absent_at) * 1000)::bigint AS since_ms, c.absent_at::text AS seen_at,
                 c.owner_account IS NOT NULL AND EXISTS (
                     SELECT FROM turnpike.accounts a
-                    CROSS JOIN LATERAL (SELECT c.org, NULL::uuid AS owner_account) c
+                    CROSS JOIN LATERAL (SELECT NULL::uuid AS owner_account, c.excluded, c.excluded_until) c
                     WHERE \(unescaped: Self.accountFits) AND \(unescaped: Self.accountIsHosted)) AS has_other
             FROM turnpike.conversations c
             JOIN turnpike.agents n ON n.org = coalesce(c.org, 'default') AND n.agent = c.agent

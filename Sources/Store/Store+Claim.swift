@@ -31,7 +31,7 @@ extension Store {
                 FROM unnest(\(held.map { $0.key.org?.text ?? "" })::text[], \(held.map(\.key.agent.text))::text[],
                     \(held.map { Int64($0.value) })::bigint[]) AS h (org, agent, places)
             ), claimants AS MATERIALIZED (
-                SELECT r.org, r.agent, n.account_provider, n.account_pool, n.account_label,
+                SELECT r.org, r.agent, n.account_provider, n.account_pool, n.account_label, n.is_remote,
                     (SELECT coalesce(sum(h.places), 0) FROM held h WHERE h.org = r.org) AS org_places,
                     (SELECT coalesce(sum(h.places), 0) FROM held h WHERE h.org = r.org AND h.agent = r.agent) AS places
                 FROM turnpike.ready_claimants(\(last?.org?.text ?? "")::text, \(last?.agent.text ?? "")::text,
@@ -45,7 +45,7 @@ extension Store {
                     SELECT c.id, c.ready_at FROM turnpike.conversations c
                     WHERE coalesce(c.org::text, '') = r.org AND c.agent = r.agent
                         AND c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
-                        AND c.parked IS NULL AND (r.account_provider IS NULL OR EXISTS (
+                        AND c.parked IS NULL AND (r.account_provider IS NULL OR NOT r.is_remote AND EXISTS (
                             SELECT FROM turnpike.accounts a
                             CROSS JOIN LATERAL (SELECT coalesce(nullif(r.org, ''), 'default') AS org,
                                 r.account_provider, r.account_pool, r.account_label) n
@@ -66,9 +66,11 @@ extension Store {
                 UPDATE turnpike.conversations c
                 SET ready_at = now() + \(hold.milliseconds)::bigint * interval '1 millisecond'
                 FROM claimable WHERE c.id = claimable.id
-                RETURNING c.id, c.org, c.agent, c.conversation, c.owner_account, c.epoch = 0 AND c.head = 0 AS is_new
+                RETURNING c.id, c.org, c.agent, c.conversation, c.owner_account, c.excluded, c.excluded_until,
+                    c.epoch = 0 AND c.head = 0 AS is_new
             )
             SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.is_new, claimed.owner_account,
+                CASE WHEN claimed.excluded_until > now() THEN array_to_json(claimed.excluded) END AS excluded,
                 turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
                 next.turn, next.run,
                 (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
@@ -85,7 +87,7 @@ extension Store {
         return try rows.map(Self.claim)
     }
 
-    private static func claim(_ row: Row) throws -> Claim {
+    static func claim(_ row: Row) throws -> Claim {
         var next: QueuedTurn?
         if let turn: TurnID = try row.optionalID("turn") {
             next = QueuedTurn(
@@ -104,8 +106,14 @@ extension Store {
             agentConfiguration: try row.get("configuration", as: String?.self).flatMap(Self.configuration),
             agentVersion: try row.get("version"),
             isNew: try row.get("is_new"),
-            owner: try row.optionalID("owner_account")
+            owner: try row.optionalID("owner_account"),
+            excluded: try Self.accounts(try row.get("excluded"))
         )
+    }
+
+    private static func accounts(_ list: String?) throws -> Set<AccountID> {
+        guard let list else { return [] }
+        return Set(try StoredJSON.value(list, as: [String].self).compactMap { AccountID($0) })
     }
 
     /// Nil for what this version cannot read: its turns fail by themselves, and the other claims of the batch, which

@@ -45,6 +45,36 @@ extension Store {
         account: AccountID? = nil,
         limits: AgentLimits
     ) async throws -> Term? {
+        let statements = Self.beginning(
+            number,
+            nonce: nonce,
+            replica: replica,
+            deployment: deployment,
+            workspace: workspace,
+            account: account,
+            limits: limits
+        )
+        let results = try await self.pool.pipeline(statements).suffix(3).map { $0 }
+        try await Self.reach(.termCommitted)
+        guard let row = results[0].first else { return nil }
+        return Term(
+            fence: Fence(conversation: number, epoch: try row.get("epoch"), nonce: nonce),
+            head: try row.get("head"),
+            workspace: try row.optionalID("workspace"),
+            armed: try results[2].first.map(Self.armedTurn)
+        )
+    }
+
+    /// The statements that begin a term: the last three give the term, nothing, and the turn that was handed over.
+    static func beginning(
+        _ number: ConversationNumber,
+        nonce: Nonce,
+        replica: ReplicaID,
+        deployment: DeploymentID,
+        workspace: WorkspaceID? = nil,
+        account: AccountID? = nil,
+        limits: AgentLimits
+    ) -> [Query] {
         let handOver = HandOver(
             fence: Fence(conversation: number, epoch: 0, nonce: nonce),
             deployment: deployment,
@@ -57,7 +87,7 @@ extension Store {
             account.map {
                 ["SELECT FROM turnpike.accounts WHERE account = \($0.text)::uuid FOR NO KEY UPDATE"]
             } ?? []
-        let statements: [Query] = [
+        return lock + [
             """
             UPDATE turnpike.conversations
             SET epoch = epoch + 1, owner_nonce = \(nonce.text)::uuid, owner_replica = \(replica.text)::uuid,
@@ -76,15 +106,6 @@ extension Store {
             """,
             Self.arm(handOver, anyEpoch: true),
         ]
-        let results = Array(try await self.pool.pipeline(lock + statements).dropFirst(lock.count))
-        try await Self.reach(.termCommitted)
-        guard let row = results[0].first else { return nil }
-        return Term(
-            fence: Fence(conversation: number, epoch: try row.get("epoch"), nonce: nonce),
-            head: try row.get("head"),
-            workspace: try row.optionalID("workspace"),
-            armed: try results[2].first.map(Self.armedTurn)
-        )
     }
 
     /// The term that `nonce` was given out for, with the turn that runs under it: what became of a `beginTerm` whose
@@ -148,24 +169,27 @@ extension Store {
     /// Ends a term in which no turn is running: the conversation has no owner, and is ready if turns wait. Returns
     /// false when the fence is no longer the conversation's.
     package func release(_ fence: Fence, deployment: DeploymentID, ending: String) async throws -> Bool {
-        let rows = try await self.pool.query(
-            """
-            WITH released AS (
-                UPDATE turnpike.conversations
-                SET owner_nonce = NULL, owner_replica = NULL,
-                    ready_at = CASE WHEN queued > 0 AND parked IS NULL THEN now() END
-                WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
-                    AND owner_nonce = \(fence.nonce.text)::uuid AND running IS NULL
-                RETURNING id
-            ), ended AS (
-                UPDATE turnpike.deployments d SET ended_at = now(), ending = \(ending)::text
-                WHERE d.deployment = \(deployment.text)::uuid AND d.ended_at IS NULL
-            )
-            SELECT id FROM released
-            """
-        )
+        let rows = try await self.pool.query(Self.releasing(fence, deployment: deployment, ending: ending))
         try await Self.reach(.releaseCommitted)
         return !rows.isEmpty
+    }
+
+    /// The same as a statement, to ride in the transaction that ends the last turn.
+    static func releasing(_ fence: Fence, deployment: DeploymentID, ending: String) -> Query {
+        """
+        WITH released AS (
+            UPDATE turnpike.conversations
+            SET owner_nonce = NULL, owner_replica = NULL,
+                ready_at = CASE WHEN queued > 0 AND parked IS NULL THEN now() END
+            WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
+                AND owner_nonce = \(fence.nonce.text)::uuid AND running IS NULL
+            RETURNING id
+        ), ended AS (
+            UPDATE turnpike.deployments d SET ended_at = now(), ending = \(ending)::text
+            WHERE d.deployment = \(deployment.text)::uuid AND d.ended_at IS NULL
+        )
+        SELECT id FROM released
+        """
     }
 
     /// Looks at all conversations a replica believes to hold, in one statement, and returns those that need attention.

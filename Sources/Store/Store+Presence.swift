@@ -48,6 +48,7 @@ extension Store {
     ///
     /// Those that own a conversation without having a record are among them: a replica that died before its first
     /// beat, or that had been cleared and came back to die at once. The owners are found by hopping through the index.
+    /// Runs of remote workers are not: what they hold has a lease.
     package func peers(of replica: ReplicaID) async throws -> [(replica: ReplicaID, presence: LockKey)] {
         try await self.pool.query(
             """
@@ -62,6 +63,7 @@ extension Store {
             SELECT p.replica, turnpike.presence_key(p.replica) AS presence
             FROM (SELECT replica FROM turnpike.replicas UNION SELECT replica FROM owners) p
             WHERE p.replica <> \(replica.text)::uuid
+                AND NOT EXISTS (SELECT FROM turnpike.remote_runs w WHERE w.run = p.replica)
             """
         ).map { (replica: try $0.id("replica"), presence: LockKey(try $0.get("presence"))) }
     }

@@ -148,7 +148,8 @@ extension Store {
     /// A conversation belongs to the account on which a turn of it was completed first.
     private static let ownerStamp = ", owner_account = coalesce(c.owner_account, c.acting_account)"
 
-    private static func settle(
+    /// A settlement as a statement, to ride in a larger transaction.
+    static func settle(
         _ settlement: Settlement,
         types: [String],
         data: [String],
@@ -218,11 +219,18 @@ extension Store {
         message: String
     ) async throws -> Fenced<Int64> {
         let all = events + [.retried(code, message: message)]
-        let types = all.map(\.type)
-        let data = try all.map { try StoredJSON.text($0.data) }
         try await Self.reach(.requeueBefore)
-        let rows = try await self.pool.query(
-            """
+        let rows = try await self.pool.query(Self.requeuing(turn: turn, fence: fence, events: all))
+        try await Self.reach(.requeueCommitted)
+        guard let row = rows.first else { return .fenced }
+        return .done(try row.get("last_event"))
+    }
+
+    /// The same as a statement.
+    static func requeuing(turn: TurnID, fence: Fence, events: [TurnEvent]) throws -> Query {
+        let types = events.map(\.type)
+        let data = try events.map { try StoredJSON.text($0.data) }
+        return """
             WITH held AS (
                 SELECT id, last_event FROM turnpike.conversations
                 WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
@@ -242,14 +250,10 @@ extension Store {
                 FROM held, back, unnest(\(types)::text[], \(data)::text[]) WITH ORDINALITY AS e (type, data, ord)
             )
             UPDATE turnpike.conversations c
-            SET running = NULL, queued = c.queued + 1, last_event = c.last_event + \(all.count)::integer
+            SET running = NULL, queued = c.queued + 1, last_event = c.last_event + \(events.count)::integer
             FROM held, back WHERE c.id = held.id
             RETURNING c.last_event
             """
-        )
-        try await Self.reach(.requeueCommitted)
-        guard let row = rows.first else { return .fenced }
-        return .done(try row.get("last_event"))
     }
 
     /// Whether the turn's outcome was written under this fence: resolves a commit whose answer was lost.

@@ -9,6 +9,8 @@ package struct TokenGrant: Sendable, Hashable {
     package let org: OrganizationID
     /// What it allows.
     package let scopes: Set<Scope>
+    /// The account whose workers it enrols; nil for all other tokens.
+    package let account: AccountID?
 }
 
 extension Store {
@@ -22,7 +24,7 @@ extension Store {
     package func grants(hashes: [[UInt8]]) async throws -> [[UInt8]: TokenGrant] {
         let rows = try await self.pool.query(
             """
-            SELECT h.hash, t.token, t.org, array_to_string(t.scopes, ' ') AS scopes
+            SELECT h.hash, t.token, t.org, array_to_string(t.scopes, ' ') AS scopes, t.account
             FROM unnest(\(hashes)::bytea[]) AS h (hash)
             JOIN turnpike.tokens t ON t.hash = h.hash OR t.previous_hash = h.hash AND t.previous_until > now()
             LEFT JOIN turnpike.tokens p ON p.token = t.parent
@@ -35,7 +37,8 @@ extension Store {
             grants[try row.get("hash")] = TokenGrant(
                 token: try row.id("token"),
                 org: try OrganizationID(row.get("org")),
-                scopes: Self.scopes(try row.get("scopes"))
+                scopes: Self.scopes(try row.get("scopes")),
+                account: try row.optionalID("account")
             )
         }
         return grants
@@ -55,7 +58,8 @@ extension TenantStore {
         hash: [UInt8],
         scopes: Set<Scope>,
         lifetime: Duration?,
-        parent: TokenID? = nil
+        parent: TokenID? = nil,
+        account: AccountID? = nil
     ) async throws -> TokenRecord {
         let names = scopes.map(\.rawValue).sorted()
         let details: [String: JSONValue] = ["name": .string(name), "scopes": .array(names.map { .string($0) })]
@@ -66,9 +70,10 @@ extension TenantStore {
                 DELETE FROM turnpike.tokens
                 WHERE org = \(self.org.text)::text AND parent = \(parent?.text)::uuid AND expires_at <= now()
             ), made AS (
-                INSERT INTO turnpike.tokens (token, org, name, hash, scopes, expires_at, parent)
+                INSERT INTO turnpike.tokens (token, org, name, hash, scopes, expires_at, parent, account)
                 VALUES (\(id.text)::uuid, \(self.org.text)::text, \(name)::text, \(hash)::bytea, \(names)::text[],
-                    now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond', \(parent?.text)::uuid)
+                    now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond', \(parent?.text)::uuid,
+                    \(account?.text)::uuid)
                 RETURNING *
             ), \(auditing: entry, of: "made")
             SELECT \(unescaped: Self.tokenColumns) FROM made
@@ -128,7 +133,7 @@ extension TenantStore {
 
     private static var tokenColumns: String {
         """
-        token, parent, name, array_to_string(scopes, ' ') AS scopes, \(SQLTime.text("created_at")) AS created_at,
+        token, parent, account, name, array_to_string(scopes, ' ') AS scopes, \(SQLTime.text("created_at")) AS created_at,
             \(SQLTime.text("expires_at")) AS expires_at, \(SQLTime.text("revoked_at")) AS revoked_at
         """
     }
@@ -142,7 +147,8 @@ extension TenantStore {
             createdAt: try row.get("created_at"),
             expiresAt: try row.get("expires_at"),
             revokedAt: try row.get("revoked_at"),
-            parent: try row.optionalID("parent")
+            parent: try row.optionalID("parent"),
+            account: try row.optionalID("account")
         )
     }
 }

@@ -228,7 +228,7 @@ struct ACPDriver: WorkerDriver {
         case .prompting(let own, let prompt) where id.answers(own):
             self.phase = .idle
             let dismissed = self.dismissQuestions()
-            if let error { return dismissed + [.failed(.protocolError, Self.describe(error), sure: true)] }
+            if let error { return dismissed + [.failed(Self.code(of: error), Self.describe(error), sure: true)] }
             return dismissed + self.prompted(result ?? .null, wants: prompt.wants)
         default:
             return [.odd(.unknownResponse)]
@@ -264,6 +264,11 @@ struct ACPDriver: WorkerDriver {
     private mutating func dismissQuestions() -> [DriverAction] {
         defer { self.waiting = [:] }
         return self.waiting.values.map { self.cancelled($0.id) }
+    }
+
+    /// What an error answer to a prompt means: `{"data": {"turnpike": "no_capacity"}}` says that somebody else may take it.
+    private static func code(of error: JSONValue) -> FailureCode {
+        error["data"]?["turnpike"]?.text == FailureCode.noCapacity.rawValue ? .noCapacity : .protocolError
     }
 
     /// A JSON-RPC error as one sentence: message, data and code.

@@ -117,7 +117,8 @@ package final class Worker: Sendable {
 
     private static func driver(_ configuration: AgentConfiguration, _ setup: ACPDriver.Setup) -> any WorkerDriver {
         switch configuration.driver {
-        case .command: CommandDriver()
+        // One that runs outside names no program, so that it cannot be started here.
+        case .command, .remote: CommandDriver()
         case .acp: ACPDriver(setup: setup)
         }
     }

@@ -1,6 +1,6 @@
 import Domain
 
-/// `account list`, `add`, `delete`.
+/// `account list`, `add`, `token`, `delete`.
 struct AccountCommands: Sendable {
     let context: CommandContext
 
@@ -38,10 +38,35 @@ struct AccountCommands: Sendable {
         Console.write("Account \(answer["account"]?["id"]?.text ?? "?") is registered.\n")
     }
 
-    func delete() async throws {
-        guard let id = AccountID(self.context.invocation.arguments[0]) else {
-            throw CommandFailure(.usage, "an account's id is a UUID; \"turnpike account list\" shows it")
+    func token() async throws {
+        let id = try self.account
+        var body: [String: JSONValue] = ["name": .string(self.context.invocation.arguments[1])]
+        if let text = self.context.invocation.value("--expires-days") {
+            guard let days = Int64(text), (1...3_650).contains(days) else {
+                throw CommandFailure(.usage, "--expires-days must be from 1 to 3650")
+            }
+            body["expires_in_seconds"] = .integer(days * 86_400)
         }
+        let call = GatewayClient.Call(method: "POST", path: "/v1/accounts/\(id.text)/tokens", body: .object(body))
+        let answer = try await self.context.client().perform(call)
+        guard !self.wantsJSON else { return Console.write(try Console.json(answer)) }
+        guard let secret = answer["token"]?["secret"]?.text else {
+            throw CommandFailure(.failure, "the gateway created a token but did not say its secret")
+        }
+        TokenCommands.show(secret)
+    }
+
+    private var account: AccountID {
+        get throws(CommandFailure) {
+            guard let id = AccountID(self.context.invocation.arguments[0]) else {
+                throw CommandFailure(.usage, "an account's id is a UUID; \"turnpike account list\" shows it")
+            }
+            return id
+        }
+    }
+
+    func delete() async throws {
+        let id = try self.account
         let call = GatewayClient.Call(method: "DELETE", path: "/v1/accounts/\(id.text)")
         let answer = try await self.context.client().perform(call)
         guard !self.wantsJSON else { return Console.write(try Console.json(answer)) }

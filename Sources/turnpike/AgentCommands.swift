@@ -74,7 +74,7 @@ struct AgentCommands: Sendable {
         }
         if let upstream = invocation.value("--model") { members["model"] = ["upstream": .string(upstream)] }
         if !invocation.rest.isEmpty { members["command"] = .array(invocation.rest.map { .string($0) }) }
-        guard members["command"] != nil else {
+        guard members["command"] != nil || members["driver"] == .string(DriverKind.remote.rawValue) else {
             throw CommandFailure(
                 .usage,
                 "no program is named",

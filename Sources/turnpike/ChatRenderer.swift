@@ -64,6 +64,11 @@ struct ChatRenderer: Sendable {
             return self.asked(data)
         case "approval.resolved":
             return self.resolved(data)
+        case "waiting_account":
+            let provider = Self.printable(data["provider"]?.text ?? "")
+            return Output(notice: "Waiting: no live replica hosts an account of \(provider) for this conversation.\n")
+        case "account.migrated":
+            return Output(notice: "The conversation goes on on another account.\n")
         case "turn.retried":
             return self.retried(data)
         case "turn.completed":

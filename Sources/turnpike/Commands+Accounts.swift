@@ -25,6 +25,20 @@ extension Commands {
         examples: [(#"turnpike account add example seat-17 --label "seat 17""#, "an upstream seat")]
     )
 
+    static let accountToken = CommandSpec(
+        path: ["account", "token"],
+        summary: "create a token that enrols remote workers which act as an account; its secret is shown this once",
+        arguments: "ID NAME",
+        arity: 2...2,
+        options: [OptionSpec(name: "--expires-days", value: "NUMBER", help: "when it ends (default: never)")]
+            + Self.client + [Self.json],
+        details: [
+            "Such a token claims turns of agents with the driver remote, and opens nothing else. token revoke ends it.",
+            "Needs a token with the admin scope.",
+        ],
+        examples: [("turnpike account token 0190a1b2-… my-machine", "for deploy/examples/remote_worker.py")]
+    )
+
     static let accountDelete = CommandSpec(
         path: ["account", "delete"],
         summary: "remove an account; conversations that it owns wait for it as if it were absent",

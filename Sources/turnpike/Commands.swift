@@ -5,9 +5,10 @@ enum Commands {
             Self.dev, Self.serve, Self.migrate, Self.doctor, Self.agentList, Self.agentShow, Self.agentPut,
             Self.agentPresets, Self.agentAdd, Self.agentCheck, Self.agentDelete, Self.tokenCreate, Self.tokenList,
             Self.tokenRotate, Self.tokenRevoke, Self.audit, Self.quotaShow, Self.quotaSet, Self.chat,
-            Self.snapshotsList, Self.snapshotsExport, Self.snapshotsPrune, Self.snapshotsVerify, Self.fork, Self.approvalList, Self.approvalDecide, Self.ruleList,
+            Self.snapshotsList, Self.snapshotsExport, Self.snapshotsPrune, Self.snapshotsVerify, Self.fork,
+            Self.approvalList, Self.approvalDecide, Self.ruleList,
             Self.ruleAdd, Self.ruleDelete, Self.status, Self.workers, Self.drain, Self.accountList, Self.accountAdd,
-            Self.accountDelete,
+            Self.accountDelete, Self.accountToken,
         ] + Self.schedules
 
     // MARK: Options that several commands share
@@ -106,7 +107,11 @@ enum Commands {
         takesRest: true,
         options: [
             OptionSpec(name: "--command", value: nil, help: "says that the program follows after --"),
-            OptionSpec(name: "--driver", value: "acp|command", help: "how the program is spoken to (default: acp)"),
+            OptionSpec(
+                name: "--driver",
+                value: "acp|command|remote",
+                help: "how the program is spoken to (default: acp)"
+            ),
             OptionSpec(name: "--store-mode", value: "snapshot|file|none", help: "where its state is kept"),
             OptionSpec(name: "--model", value: "UPSTREAM", help: "whose models it may use through the gateway"),
             OptionSpec(name: "--file", value: "FILE", help: "the whole configuration as JSON; - is standard input"),

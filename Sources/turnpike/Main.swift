@@ -69,6 +69,7 @@ struct Main {
         case "fork": try await SnapshotCommands(context: context).fork()
         case "account list": try await AccountCommands(context: context).list()
         case "account add": try await AccountCommands(context: context).add()
+        case "account token": try await AccountCommands(context: context).token()
         case "account delete": try await AccountCommands(context: context).delete()
         case "approval list": try await ApprovalCommands(context: context).list()
         case "approval decide": try await ApprovalCommands(context: context).decide()

@@ -357,7 +357,7 @@ def perform(request):
     elif mode in ("exit", "grandchild"):
         say("half ")
         leave()
-    elif mode in sayings:
+    elif mode in sayings and os.environ.get("SEAT") != "full":
         say(sayings[mode](request))
         answer(request, stopReason="end_turn")
     elif mode == "uninvited":
@@ -365,8 +365,9 @@ def perform(request):
     elif mode == "refusal":
         say("I will not")
         answer(request, stopReason="refusal")
-    elif mode == "error":
-        send({"id": request["id"], "error": {"code": -32603, "message": "Internal error", "data": "boom"}})
+    elif mode == "error" or os.environ.get("SEAT") == "full":
+        data = "boom" if mode == "error" else {"turnpike": "no_capacity"}
+        send({"id": request["id"], "error": {"code": -32603, "message": "Internal error", "data": data}})
     elif mode == "noisy-turn":
         for number in range(int(argument)):
             print("not json", number, flush=True)

@@ -21,6 +21,8 @@ struct GatewayFixture: Sendable {
         var limits = Self.quick
         var usesHints = true
         var lockCapacity = 1_000
+        /// Whom every replica can let workers act as.
+        var accounts: [AccountHosting] = []
         /// Whether the replicas look for work; without, only what tests call happens.
         var works = true
         /// Before the lock session reconnects.
@@ -244,6 +246,7 @@ struct Replica: Sendable {
         var configuration = GatewayConfiguration(replica: self.id, label: "test", version: "test")
         configuration.limits = options.limits
         configuration.usesHints = options.usesHints
+        configuration.accounts = options.accounts
         self.gateway = Gateway(
             configuration,
             on: GatewayPlatform(

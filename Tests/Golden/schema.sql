@@ -46,6 +46,7 @@ CREATE TABLE turnpike.turns (
     ended_at timestamp with time zone,
     submitter uuid,
     interrupted boolean DEFAULT false NOT NULL,
+    reroutes integer DEFAULT 0 NOT NULL,
     CONSTRAINT turns_attempt_check CHECK ((attempt >= 0)),
     CONSTRAINT turns_check CHECK (((ended_at IS NULL) = (state = ANY (ARRAY['queued'::text, 'running'::text])))),
     CONSTRAINT turns_check1 CHECK (((state <> 'running'::text) OR (attempt > 0))),
@@ -53,6 +54,7 @@ CREATE TABLE turnpike.turns (
     CONSTRAINT turns_deadline_seconds_check CHECK (((deadline_seconds >= 1) AND (deadline_seconds <= 86400))),
     CONSTRAINT turns_first_event_check CHECK ((first_event > 0)),
     CONSTRAINT turns_input_check CHECK ((jsonb_typeof(input) = 'array'::text)),
+    CONSTRAINT turns_reroutes_check CHECK ((reroutes >= 0)),
     CONSTRAINT turns_seq_check CHECK ((seq > 0)),
     CONSTRAINT turns_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
 )
@@ -307,6 +309,7 @@ CREATE TABLE turnpike.accounts (
     pool turnpike.identifier DEFAULT 'default'::text NOT NULL,
     slots integer,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    remote_until timestamp with time zone,
     CONSTRAINT accounts_check CHECK ((account = turnpike.account_id((org)::text, (provider)::text, principal))),
     CONSTRAINT accounts_principal_check CHECK (((length(principal) >= 1) AND (length(principal) <= 500))),
     CONSTRAINT accounts_slots_check CHECK (((slots >= 1) AND (slots <= 100000)))
@@ -322,6 +325,7 @@ CREATE TABLE turnpike.agents (
     account_provider text GENERATED ALWAYS AS ((configuration #>> '{account,provider}'::text[])) STORED,
     account_pool text GENERATED ALWAYS AS ((configuration #>> '{account,pool}'::text[])) STORED,
     account_label text GENERATED ALWAYS AS ((configuration #>> '{account,label}'::text[])) STORED,
+    is_remote boolean GENERATED ALWAYS AS (COALESCE(((configuration ->> 'driver'::text) = 'remote'::text), false)) STORED,
     CONSTRAINT agents_version_check CHECK ((version > 0))
 );
 ALTER TABLE ONLY turnpike.agents FORCE ROW LEVEL SECURITY;
@@ -433,6 +437,8 @@ CREATE TABLE turnpike.conversations (
     parked uuid,
     turn_ms bigint,
     backend text,
+    excluded uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    excluded_until timestamp with time zone,
     CONSTRAINT conversations_absent_ms_check CHECK ((absent_ms >= 0)),
     CONSTRAINT conversations_backend_check CHECK (((octet_length(backend) >= 1) AND (octet_length(backend) <= 200))),
     CONSTRAINT conversations_check CHECK (((owner_nonce IS NULL) = (owner_replica IS NULL))),
@@ -561,6 +567,27 @@ CREATE TABLE turnpike.quotas (
 )
 WITH (fillfactor='50');
 ALTER TABLE ONLY turnpike.quotas FORCE ROW LEVEL SECURITY;
+CREATE TABLE turnpike.remote_runs (
+    run uuid NOT NULL,
+    org turnpike.identifier NOT NULL,
+    token uuid NOT NULL,
+    account uuid NOT NULL,
+    claim_key text NOT NULL,
+    conversation_id bigint NOT NULL,
+    deployment uuid NOT NULL,
+    turn uuid,
+    attempt integer DEFAULT 0 NOT NULL,
+    epoch bigint NOT NULL,
+    owner_nonce uuid NOT NULL,
+    lease_seconds integer NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    batch bigint DEFAULT 0 NOT NULL,
+    began_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT remote_runs_claim_key_check CHECK (((length(claim_key) >= 1) AND (length(claim_key) <= 200))),
+    CONSTRAINT remote_runs_lease_seconds_check CHECK ((lease_seconds > 0))
+);
+ALTER TABLE ONLY turnpike.remote_runs FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.replicas (
     replica uuid NOT NULL,
     label text NOT NULL,
@@ -616,6 +643,8 @@ CREATE TABLE turnpike.tokens (
     parent uuid,
     previous_hash bytea,
     previous_until timestamp with time zone,
+    account uuid,
+    CONSTRAINT tokens_account CHECK (((account IS NULL) OR (scopes = '{}'::text[]))),
     CONSTRAINT tokens_check CHECK (((previous_hash IS NULL) = (previous_until IS NULL))),
     CONSTRAINT tokens_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT tokens_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
@@ -669,6 +698,10 @@ ALTER TABLE ONLY turnpike.quota_tokens
     ADD CONSTRAINT quota_tokens_pkey PRIMARY KEY (org, token);
 ALTER TABLE ONLY turnpike.quotas
     ADD CONSTRAINT quotas_pkey PRIMARY KEY (org);
+ALTER TABLE ONLY turnpike.remote_runs
+    ADD CONSTRAINT remote_runs_pkey PRIMARY KEY (run);
+ALTER TABLE ONLY turnpike.remote_runs
+    ADD CONSTRAINT remote_runs_token_claim_key_key UNIQUE (token, claim_key);
 ALTER TABLE ONLY turnpike.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (replica);
 ALTER TABLE ONLY turnpike.schedules
@@ -691,6 +724,7 @@ ALTER TABLE ONLY turnpike.turns
     ADD CONSTRAINT turns_pkey PRIMARY KEY (turn);
 CREATE INDEX account_hosts_replica ON turnpike.account_hosts USING btree (replica);
 CREATE INDEX account_labels_account ON turnpike.account_labels USING btree (account);
+CREATE INDEX agents_account ON turnpike.agents USING btree (org, agent) WHERE (account_provider IS NOT NULL);
 CREATE INDEX agents_warm ON turnpike.agents USING btree (org, agent) WHERE ((configuration -> 'warm'::text) > '0'::jsonb);
 CREATE UNIQUE INDEX approval_rules_exact ON turnpike.approval_rules USING btree (org, agent, arguments_hash) WHERE (arguments_hash IS NOT NULL);
 CREATE INDEX approval_rules_org ON turnpike.approval_rules USING btree (org, rule);
@@ -708,6 +742,10 @@ CREATE INDEX dead_letters_recent ON turnpike.dead_letters USING btree (org, died
 CREATE INDEX deployments_conversation ON turnpike.deployments USING btree (conversation_id, started_at);
 CREATE INDEX deployments_live ON turnpike.deployments USING btree (replica) WHERE (ended_at IS NULL);
 CREATE INDEX openai_turns_fingerprint ON turnpike.openai_turns USING btree (org, fingerprint, made_at) WHERE (fingerprint IS NOT NULL);
+CREATE INDEX remote_runs_conversation ON turnpike.remote_runs USING btree (conversation_id);
+CREATE INDEX remote_runs_ended ON turnpike.remote_runs USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX remote_runs_live ON turnpike.remote_runs USING btree (lease_until) WHERE (ended_at IS NULL);
+CREATE INDEX remote_runs_turn ON turnpike.remote_runs USING btree (turn);
 CREATE INDEX schedules_ready ON turnpike.schedules USING btree (ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX snapshots_bases ON turnpike.snapshots USING btree (conversation_id, seq) WHERE ((kind = 'base'::text) AND (parent > 0));
 CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
@@ -754,6 +792,10 @@ ALTER TABLE ONLY turnpike.quota_tokens
     ADD CONSTRAINT quota_tokens_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
 ALTER TABLE ONLY turnpike.quotas
     ADD CONSTRAINT quotas_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
+ALTER TABLE ONLY turnpike.remote_runs
+    ADD CONSTRAINT remote_runs_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES turnpike.conversations(id) ON DELETE CASCADE;
+ALTER TABLE ONLY turnpike.remote_runs
+    ADD CONSTRAINT remote_runs_turn_fkey FOREIGN KEY (turn) REFERENCES turnpike.turns(turn) ON DELETE CASCADE;
 ALTER TABLE ONLY turnpike.schedules
     ADD CONSTRAINT schedules_org_fkey FOREIGN KEY (org) REFERENCES turnpike.organizations(org);
 ALTER TABLE ONLY turnpike.snapshots
@@ -795,6 +837,7 @@ CREATE POLICY gateway ON turnpike.outcomes TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.parks TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.quota_tokens TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.quotas TO turnpike_gateway USING (true);
+CREATE POLICY gateway ON turnpike.remote_runs TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.replicas TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.schedules TO turnpike_gateway USING (true);
 CREATE POLICY gateway ON turnpike.snapshots TO turnpike_gateway USING (true);
@@ -808,6 +851,7 @@ ALTER TABLE turnpike.outcomes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.parks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.quota_tokens ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.quotas ENABLE ROW LEVEL SECURITY;
+ALTER TABLE turnpike.remote_runs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.replicas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.schedules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE turnpike.snapshots ENABLE ROW LEVEL SECURITY;
@@ -844,6 +888,7 @@ CREATE POLICY tenant ON turnpike.parks TO turnpike_tenant USING (( SELECT true
   WHERE (c.id = parks.conversation_id)));
 CREATE POLICY tenant ON turnpike.quota_tokens TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
 CREATE POLICY tenant ON turnpike.quotas TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
+CREATE POLICY tenant ON turnpike.remote_runs TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
 CREATE POLICY tenant ON turnpike.replicas TO turnpike_tenant USING (true);
 CREATE POLICY tenant ON turnpike.schedules TO turnpike_tenant USING (((org)::text = current_setting('turnpike.org'::text)));
 CREATE POLICY tenant ON turnpike.snapshots TO turnpike_tenant USING (( SELECT true

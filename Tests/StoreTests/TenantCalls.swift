@@ -58,7 +58,7 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
             return try await $0.put($1.victim.agent, other)
         },
         TenantCall("deleteAgent(_:)") { try await $0.deleteAgent($1.victim.agent) },
-        TenantCall("createToken(_:name:hash:scopes:lifetime:parent:)") {
+        TenantCall("createToken(_:name:hash:scopes:lifetime:parent:account:)") {
             let hash = [UInt8](repeating: $0.org == $1.victim.org ? 1 : 2, count: 32)
             return try await $0.createToken(freshID(), name: "x", hash: hash, scopes: [.admin], lifetime: nil)
         },
@@ -165,6 +165,15 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
         },
         TenantCall("fork(_:_:from:to:)") {
             try await $0.fork($1.victim.agent, $1.conversation, from: nil, to: ConversationID("copy"))
+        },
+        TenantCall("importConversation(_:_:turns:owner:)") {
+            let turn = ImportedTurn(id: freshID(), input: TurnInput(text: "x"), reply: "y")
+            return try await $0.importConversation(
+                $1.victim.agent,
+                ConversationID("imported"),
+                turns: [turn],
+                owner: $1.account
+            )
         },
     ]
 

@@ -122,6 +122,27 @@ struct ChatTests {
         #expect(self.render(events, .plain).1 == "Right\n")
     }
 
+    @Test("a wait for an account and a move to another one are told beside the reply")
+    func accounts() {
+        let events = self.events(
+            """
+            event: waiting_account
+            data: {"provider":"example","turn":"t"}
+
+            event: account.migrated
+            data: {"from":"a","turn":"t"}
+
+            event: turn.completed
+            data: {"reply":"Right","turn":"t"}
+
+
+            """
+        )
+        let (_, text, notice) = self.render(events, .plain)
+        #expect(text == "Right\n")
+        #expect(notice.contains("account of example") && notice.contains("another account"))
+    }
+
     @Test("a failure goes to standard error with its code")
     func failure() {
         let events = self.events(

@@ -17,7 +17,7 @@ struct OpenAPIDocument: Sendable {
             paths[route.pattern, default: [:]][route.method.lowercased()] = operation.json(
                 method: route.method,
                 pattern: route.pattern,
-                scope: route.scope?.rawValue
+                scope: route.scopeName
             )
         }
         self.text = JSONWriter.text([
@@ -41,10 +41,15 @@ extension Route {
     /// By which the document knows it.
     var identity: String { "\(self.method) \(self.pattern)" }
 
-    /// The scope that its callers need; nil where anybody may ask.
+    /// What the token of its callers must be; nil where anybody may ask.
+    var scopeName: String? {
+        if case .workers = self.action { "worker (that of an account)" } else { self.scope?.rawValue }
+    }
+
+    /// The scope that its callers need; nil where none will do.
     var scope: Scope? {
         switch self.action {
-        case .open: nil
+        case .open, .workers: nil
         case .scoped(let scope, _), .either(let scope, _, _): scope
         case .operators: .operator
         }

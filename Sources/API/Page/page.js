@@ -215,6 +215,8 @@ const handlers = {
     if (view.questions.size === 0 && !view.isOver) view.tell("working…");
   },
   "turn.retried": (view, data) => view.tell(`trying again: ${data.message}`),
+  waiting_account: (view, data) => view.tell(`waiting: nobody hosts an account of ${data.provider}`),
+  "account.migrated": (view) => view.tell("the conversation goes on on another account"),
   "turn.parked": (view) => view.tell("waiting for a decision"),
   "turn.completed": (view, data) => view.ended({ ...data, state: "completed" }),
   "turn.failed": (view, data) => view.ended({ ...data, state: "failed" }),
