@@ -23,6 +23,8 @@ struct CrossTenantCase: Sendable {
     /// name several things. `own` is an agent of the caller's.
     private static let bodies: [String: [String]] = [
         "POST /v1/agents/{agent}/conversations/{conversation}/turns": [#"{"input":"x"}"#],
+        "POST /v1/agents/{agent}/conversations/{conversation}/import": [#"{"turns":[{"input":"x","reply":"y"}]}"#],
+        "POST /v1/accounts/{account}/tokens": [#"{"name":"x"}"#],
         "POST /v1/agents/{agent}/turns": [#"{"input":"x"}"#],
         "POST /v1/agents/{agent}/conversations/{conversation}/fork": [#"{"conversation":"copy"}"#],
         "POST /v1/approvals/{approval}": [#"{"decision":"allow"}"#],
@@ -90,13 +92,18 @@ struct CrossTenantCase: Sendable {
     func admits(_ scopes: Set<Scope>) -> Bool {
         switch self.route.action {
         case .open: true
+        case .workers: false
         case .scoped(let scope, _): scopes.contains(scope) || scopes.contains(.admin)
         case .either(let scope, _, _): scopes.contains(scope) || scopes.contains(.operator)
         case .operators: scopes.contains(.operator)
         }
     }
 
+    /// Whether nobody's scope within an organization lets them call it: it is for operators, or for remote workers.
     var isForOperators: Bool {
-        if case .operators = self.route.action { true } else { false }
+        switch self.route.action {
+        case .operators, .workers: true
+        case .open, .scoped, .either: false
+        }
     }
 }
