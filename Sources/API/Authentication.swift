@@ -61,7 +61,7 @@ struct Gate: Sendable {
 
     /// Lets a request in whose token enrols workers. Throws 401, 403, 503.
     func admitWorker(_ request: Request) async throws -> WorkerCall {
-        guard let principal = try await self.gateway.authenticate(try Credential(request).secret) else {
+        guard let principal = try await self.authenticate(try Credential(request)) else {
             throw APIError.unauthorized("the token is unknown, expired or revoked")
         }
         guard let desk = self.gateway.remoteDesk(for: principal) else {
