@@ -23,6 +23,14 @@ package struct Claim: Sendable, Hashable {
     /// Accounts that had no capacity for its next turn lately.
     package let excluded: Set<AccountID>
 
+    /// Whose agents and accounts serve it: those of `default` where the enqueuer named no organization.
+    package var servingOrganization: OrganizationID { self.org ?? Self.unnamed }
+
+    private static let unnamed: OrganizationID = {
+        guard let name = try? OrganizationID("default") else { preconditionFailure("a good name") }
+        return name
+    }()
+
     /// Whose it is.
     package var claimant: Claimant { Claimant(org: self.org, agent: self.agent) }
 

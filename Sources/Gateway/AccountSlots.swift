@@ -14,11 +14,13 @@ final class AccountSlots: Sendable {
             account.slots - self.taken[account.id, default: 0]
         }
 
+        /// Never another organization's, whatever the conversation's row says.
         func fitting(_ need: AccountNeed, _ claim: Claim) -> [HostedAccount] {
-            guard let owner = claim.owner else {
-                return self.accounts.values.filter { need.fits($0) && !claim.excluded.contains($0.id) }
+            self.accounts.values.filter { account in
+                guard account.identity.org == claim.servingOrganization else { return false }
+                if let owner = claim.owner { return account.id == owner }
+                return need.fits(account) && !claim.excluded.contains(account.id)
             }
-            return self.accounts[owner].map { [$0] } ?? []
         }
     }
 

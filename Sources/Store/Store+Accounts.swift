@@ -98,7 +98,7 @@ extension Store {
                 AND NOT coalesce(a.account = ANY (c.excluded) AND c.excluded_until > now(), false)
                 AND (n.account_label IS NULL OR EXISTS (SELECT FROM turnpike.account_labels l
                     WHERE l.org = n.org AND l.label = n.account_label AND l.account = a.account))
-            ELSE a.account = c.owner_account END
+            ELSE a.org = n.org AND a.account = c.owner_account END
         """
 
     /// Whether somebody can let a worker of the agent `n` act as the account `a`, as an SQL condition: a replica that lives

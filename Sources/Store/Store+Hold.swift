@@ -35,7 +35,8 @@ extension Store {
     /// Begins a term: epoch and nonce first, then the deployment, then the hand-over of the oldest turn, in one
     /// transaction. Called once the lock is held, where a lock is needed. Nil when somebody owns the conversation or
     /// it was deleted. `workspace` becomes the conversation's if it has never been held before. `account` is who its worker
-    /// acts as; nil too when that is not the account that owns the conversation, or has no slot left.
+    /// acts as; nil too when that is not the account that owns the conversation, is another organization's, or has no
+    /// slot left.
     package func beginTerm(
         _ number: ConversationNumber,
         nonce: Nonce,
@@ -96,7 +97,8 @@ extension Store {
             WHERE id = \(number.value)::bigint AND owner_nonce IS NULL AND deleted_at IS NULL
                 AND coalesce(owner_account = \(account?.text)::uuid, true)
                 AND (\(account?.text)::uuid IS NULL OR EXISTS (SELECT FROM turnpike.accounts a
-                    WHERE a.account = \(account?.text)::uuid AND \(unescaped: Self.hasFreeSlot)))
+                    WHERE a.account = \(account?.text)::uuid AND a.org = coalesce(conversations.org, 'default')
+                        AND \(unescaped: Self.hasFreeSlot)))
             RETURNING epoch, head, workspace
             """,
             """

@@ -286,6 +286,28 @@ struct AccountTests {
         #expect(try await fixture.tenant.account(account)?.held == 2)
     }
 
+    @Test("an account serves its own organization's conversations only, owner or not")
+    func foreign() async throws {
+        let fixture = try await Self.fixture()
+        let other = try OrganizationID("other")
+        try await fixture.store.ensureOrganization(other)
+        let tenant = fixture.store.tenant(other)
+        let provider = try ProviderID(Self.provider)
+        _ = try await tenant.register(provider: provider, principal: "seat-1", label: nil, pool: nil, slots: nil)
+        let foreign = try #require(try await tenant.accounts().first)
+        let own = try await self.account(fixture, "seat-1")
+        try await fixture.accept("c")
+        #expect(try await self.claim(fixture, foreign.id).isEmpty)
+        let claim = try #require(try await self.claim(fixture, own).first)
+        #expect(try await self.hold(fixture, claim, as: foreign.id) == nil)
+        // Not even where the row says that it is theirs.
+        try await fixture.pool.query("UPDATE turnpike.conversations SET owner_account = \(foreign.id.text)::uuid")
+        #expect(try await self.claim(fixture, foreign.id, own).isEmpty)
+        #expect(try await self.hold(fixture, claim, as: foreign.id) == nil)
+        try await fixture.pool.query("UPDATE turnpike.conversations SET owner_account = NULL")
+        #expect(try await self.hold(fixture, claim, as: own) != nil)
+    }
+
     // MARK: - Presence and absence
 
     @Test("a dead replica hosts nothing, a draining one as little, and one that comes back says it again")
