@@ -40,7 +40,9 @@ CREATE TABLE turnpike.parks (
     continuation bytea NOT NULL,
     -- The reply so far.
     said text NOT NULL,
-    parked_at timestamptz NOT NULL DEFAULT now()
+    parked_at timestamptz NOT NULL DEFAULT now(),
+    -- Runs in a row that went on at once, since nobody had to be asked.
+    rounds integer NOT NULL DEFAULT 0
 );
 
 ALTER TABLE turnpike.parks ALTER COLUMN continuation SET STORAGE EXTERNAL;

@@ -99,6 +99,8 @@ package struct Limits: Sendable, Hashable {
     package var remotePresence: Duration = .seconds(60)
     /// How long a remote run that has ended is remembered, for workers that ask again.
     package var remoteMemory: Duration = .seconds(86_400)
+    /// Runs in a row of a parking turn for which nobody was asked: a worker that parks for ever would never end it.
+    package var parkedRounds = 50
 
     /// How long a browser that signed in stays so.
     package var webSession: Duration = .seconds(12 * 3_600)

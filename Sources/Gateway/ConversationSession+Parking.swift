@@ -40,7 +40,8 @@ extension ConversationSession {
                 agent: self.claim.agent,
                 policy: self.agent.permissions,
                 fence: self.fence,
-                events: events
+                events: events,
+                rounds: self.tools.limits.parkedRounds
             ).value
         } resolve: {
             try await self.tools.store.isParked(turn.id, by: self.fence) ? .waits : nil
@@ -48,6 +49,9 @@ extension ConversationSession {
         switch parked {
         case .done(.cancelled):
             return await settled(.cancelled(partial: parking.said))
+        case .done(.endless):
+            let message = "the turn parked \(self.tools.limits.parkedRounds) times in a row without anybody to ask"
+            return await settled(.failed(.protocolError, message: message, partial: parking.said))
         case .done(.waits), .done(.goesOn):
             self.tools.feed.changed(self.number)
             self.tools.metrics.count("turnpike_parked_turns_total", "Turns that left their worker to wait for people.")

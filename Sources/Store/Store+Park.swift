@@ -8,6 +8,8 @@ package enum Parked: Sendable, Hashable {
     case waits
     /// Rules or the agent's policy have decided all of it: it can go on.
     case goesOn
+    /// They have so often in a row that it would go on for ever: nothing was written, and it is to be settled.
+    case endless
     /// Its client has cancelled it: nothing was written, and it is to be settled.
     case cancelled
 }
@@ -17,7 +19,8 @@ package enum Parked: Sendable, Hashable {
 // `parked` and makes the conversation ready, each under the row's lock.
 extension Store {
     /// Parks a running turn: marker discharged, continuation, calls, questions and events written, turn back at the head of
-    /// its queue; all or nothing. `questions` are those of `parking.calls`, in order.
+    /// its queue; all or nothing. `questions` are those of `parking.calls`, in order. A turn goes on without anybody having
+    /// been asked at most `rounds` times in a row.
     package func park(
         _ parking: Parking,
         questions: [ApprovalQuestion],
@@ -26,7 +29,8 @@ extension Store {
         agent: AgentID,
         policy: PermissionPolicy,
         fence: Fence,
-        events: [TurnEvent]
+        events: [TurnEvent],
+        rounds: Int = Limits().parkedRounds
     ) async throws -> Fenced<Parked> {
         try await Self.reach(.parkBefore)
         let parked = try await self.pool.withTransaction { connection -> Fenced<Parked> in
@@ -34,7 +38,8 @@ extension Store {
                 Self.holdRules(org: org, agent: agent.text, toChange: false),
                 Self.rules(org: org, agent: agent),
                 """
-                SELECT t.cancel_requested_at IS NOT NULL AS cancelled
+                SELECT t.cancel_requested_at IS NOT NULL AS cancelled,
+                    coalesce((SELECT p.rounds FROM turnpike.parks p WHERE p.turn = t.turn), 0) AS rounds
                 FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
                 WHERE c.id = \(fence.conversation.value)::bigint AND c.epoch = \(fence.epoch)::bigint
                     AND c.owner_nonce = \(fence.nonce.text)::uuid AND c.running = \(turn.text)::uuid
@@ -47,6 +52,8 @@ extension Store {
                 try AskedApproval(question, try Self.decision(question, by: results[1]) ?? policy.ruled(question))
             }
             let order = try ParkOrder(parking, questions, asked, turn: turn, org: org, fence: fence, events: events)
+            let before: Int = try row.get("rounds")
+            if !order.isOpen, before >= rounds { return .done(.endless) }
             guard try await !connection.query(order.statement).isEmpty else { return .fenced }
             return .done(order.isOpen ? .waits : .goesOn)
         }
@@ -268,10 +275,13 @@ private struct ParkOrder {
             FROM discharged d WHERE t.turn = d.turn
             RETURNING t.turn, t.attempt + (NOT \(self.isOpen)::boolean)::integer AS attempt
         ), kept AS (
-            INSERT INTO turnpike.parks (turn, conversation_id, continuation, said)
-            SELECT back.turn, held.id, \(self.parking.continuation)::bytea, \(self.parking.said)::text FROM held, back
+            INSERT INTO turnpike.parks AS p (turn, conversation_id, continuation, said, rounds)
+            SELECT back.turn, held.id, \(self.parking.continuation)::bytea, \(self.parking.said)::text,
+                (NOT \(self.isOpen)::boolean)::integer
+            FROM held, back
             ON CONFLICT (turn) DO UPDATE
-            SET continuation = excluded.continuation, said = excluded.said, parked_at = now()
+            SET continuation = excluded.continuation, said = excluded.said, parked_at = now(),
+                rounds = CASE WHEN excluded.rounds = 0 THEN 0 ELSE p.rounds + 1 END
         ), given AS (
             SELECT * FROM unnest(\(self.questions.map(\.id.text))::uuid[], \(self.asked.map(\.tool))::text[],
                 \(self.asked.map(\.arguments))::text[], \(self.asked.map(\.hash))::bytea[],

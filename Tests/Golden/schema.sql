@@ -544,7 +544,8 @@ CREATE TABLE turnpike.parks (
     conversation_id bigint NOT NULL,
     continuation bytea NOT NULL,
     said text NOT NULL,
-    parked_at timestamp with time zone DEFAULT now() NOT NULL
+    parked_at timestamp with time zone DEFAULT now() NOT NULL,
+    rounds integer DEFAULT 0 NOT NULL
 );
 ALTER TABLE ONLY turnpike.parks ALTER COLUMN continuation SET STORAGE EXTERNAL;
 ALTER TABLE ONLY turnpike.parks FORCE ROW LEVEL SECURITY;

@@ -34,6 +34,7 @@ struct ParkTests {
         _ fence: Fence,
         _ names: String...,
         idempotent: Bool = false,
+        policy: PermissionPolicy = .ask,
         in fixture: StoreFixture
     ) async throws -> (parked: Parked?, questions: [ApprovalQuestion]) {
         let calls = names.map { self.call($0, idempotent: idempotent) }
@@ -46,9 +47,10 @@ struct ParkTests {
             turn: turn.id,
             org: fixture.org,
             agent: fixture.agent,
-            policy: .ask,
+            policy: policy,
             fence: fence,
-            events: [.delta(text: "so far")]
+            events: [.delta(text: "so far")],
+            rounds: 2
         )
         return (parked.value, questions)
     }
@@ -76,6 +78,28 @@ struct ParkTests {
         _ fixture: StoreFixture
     ) async throws -> ApprovalDecision? {
         try await fixture.tenant.decideApproval(question.id, option: option, reason: nil, by: freshID())
+    }
+
+    @Test("a turn that parks again and again without anybody to ask ends; a question begins the count anew")
+    func endless() async throws {
+        let fixture = try await StoreFixture.make()
+        var (term, turn, deployment) = try await fixture.hold("c")
+        let number = term.fence.conversation
+        func goOn() async throws {
+            try await self.release(term, deployment, fixture)
+            (term, deployment) = try #require(try await self.begin(number, fixture))
+            turn = try #require(term.armed)
+        }
+        for name in ["a", "b"] {
+            #expect(try await self.park(turn, term.fence, name, policy: .allow, in: fixture).parked == .goesOn)
+            try await goOn()
+        }
+        #expect(try await self.park(turn, term.fence, "c", policy: .allow, in: fixture).parked == .endless)
+        let (parked, questions) = try await self.park(turn, term.fence, "d", in: fixture)
+        #expect(parked == .waits)
+        #expect(try await self.decide(questions[0], "allow", fixture)?.wakes == true)
+        try await goOn()
+        #expect(try await self.park(turn, term.fence, "e", policy: .allow, in: fixture).parked == .goesOn)
     }
 
     @Test("a parked turn owes no marker, is claimed by nobody, and whoever had claimed before finds nothing to do")
