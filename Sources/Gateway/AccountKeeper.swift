@@ -51,7 +51,15 @@ final class AccountKeeper: Service {
         let hostings = self.configuration.accounts
         guard !hostings.isEmpty else { return }
         for (place, hosting) in hostings.enumerated() where !self.registered.withLock({ $0.contains(place) }) {
-            try await self.register(hosting, place)
+            do {
+                try await self.register(hosting, place)
+            } catch {
+                // The others are hosted all the same; this one is tried again with the next beat.
+                self.log.error(
+                    "account is not hosted: it cannot be registered",
+                    ["org": .text(hosting.identity.org.text), "place": .count(place), "error": .error(error)]
+                )
+            }
         }
         let allowed = self.registered.withLock { registered in
             hostings.enumerated().filter { registered.contains($0.offset) }.map(\.element)
