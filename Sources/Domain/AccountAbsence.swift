@@ -18,9 +18,12 @@ package struct AccountAbsence: Sendable, Hashable {
     /// The longest time between two looks that still counts as absence.
     package static func longestGap(_ limits: Limits) -> Duration { limits.accountInterval * 3 }
 
+    /// The absence so far, this look included.
+    package var soFar: Duration { self.counted + (self.sinceLook ?? .zero) }
+
     /// What to do about a conversation whose account is absent at this look.
     package enum Verdict: Sendable, Hashable {
-        /// It begins to wait, and its readers are told.
+        /// Its wait is counted from now on; its readers are told, unless they have been.
         case begin
         /// It waits on; the absence so far.
         case wait(Duration)
@@ -34,7 +37,7 @@ package struct AccountAbsence: Sendable, Hashable {
     /// whether somebody hosts another account that the agent would take.
     package func decide(_ need: AccountNeed, isOwned: Bool, hasOther: Bool, limits: Limits) -> Verdict {
         guard let sinceLook = self.sinceLook, sinceLook <= Self.longestGap(limits) else { return .begin }
-        let absent = self.counted + sinceLook
+        let absent = self.soFar
         guard absent >= .seconds(need.graceSeconds) else { return .wait(absent) }
         switch need.onAbsence {
         case .wait: return .wait(absent)
@@ -56,10 +59,13 @@ package struct AccountWait: Sendable, Hashable {
         self.need = need
     }
 
+    /// What the reason of each such wait begins with.
+    package static let mark = "waiting_account:"
+
     /// The reason in words, as stored and shown.
     package var reason: String {
         let whose = self.account == nil ? "an account" : "its account"
-        return "waiting_account: no live replica hosts \(whose) of \(self.need.provider)"
+        return "\(Self.mark) no live replica hosts \(whose) of \(self.need.provider)"
     }
 
     var json: JSONValue {

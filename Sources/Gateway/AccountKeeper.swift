@@ -19,7 +19,11 @@ final class AccountKeeper: Service {
     /// Entries of this replica's file that were registered, by their places.
     private let registered = Locked<Set<Int>>([])
 
-    init(tools: SessionTools, configuration: GatewayConfiguration) {
+    /// So many conversations are read, and at most so many turns ended, at once.
+    private let atOnce: Int
+
+    init(tools: SessionTools, configuration: GatewayConfiguration, atOnce: Int = 500) {
+        self.atOnce = atOnce
         self.store = tools.store
         self.slots = tools.accounts
         self.registry = tools.registry
@@ -30,8 +34,8 @@ final class AccountKeeper: Service {
         self.metrics = tools.metrics
     }
 
-    /// So many conversations are seen to at a look.
-    private static let atOnce = 500
+    /// So many times a look reads, if all that it finds is absent.
+    private static let longestLook = 200
 
     func run(until stop: StopSignal) async throws {
         while await !stop.wait(atMost: self.configuration.limits.accountInterval * Double.random(in: 0.8...1.2)) {
@@ -97,32 +101,57 @@ final class AccountKeeper: Service {
 
     // MARK: - Absence
 
-    /// Looks once at all conversations whose account is absent, and decides about each.
+    /// Looks once at all conversations whose account is absent, and decides about each. All are noted before any turn
+    /// fails or moves: however many there are, the next look comes before their absence counts as interrupted.
     func look() async throws {
-        let absent = try await self.store.absences(limit: Self.atOnce)
-        guard !absent.isEmpty else { return }
-        var notes: [AbsenceNote] = []
-        for conversation in absent {
-            let verdict = conversation.absence.decide(
-                conversation.need,
-                isOwned: conversation.owner != nil,
-                hasOther: conversation.hasOther,
-                limits: self.configuration.limits
-            )
-            switch verdict {
-            case .begin:
-                notes.append(AbsenceNote(conversation: conversation, counted: .zero, begins: true))
-            case .wait(let counted):
-                notes.append(AbsenceNote(conversation: conversation, counted: counted, begins: false))
-            case .fail(let counted):
-                // Noted too: the turns behind it have waited as long.
-                notes.append(AbsenceNote(conversation: conversation, counted: counted, begins: false))
-                try await self.fail(conversation, after: counted)
-            case .migrate:
-                try await self.migrate(conversation)
+        var seen: Set<ConversationNumber> = []
+        var endings: [Ending] = []
+        for _ in 0..<Self.longestLook {
+            let absent = try await self.store.absences(limit: self.atOnce)
+            let unseen = absent.filter { seen.insert($0.number).inserted }
+            guard !unseen.isEmpty else { break }
+            let decided = unseen.map { self.decide($0) }
+            try await self.note(decided.map { $0.note })
+            endings += decided.compactMap { $0.ending }
+            guard absent.count == self.atOnce else { break }
+        }
+        // The rest is found again by the next look, in the same order.
+        for ending in endings.prefix(self.atOnce) {
+            switch ending {
+            case .fail(let conversation, let absent): try await self.fail(conversation, after: absent)
+            case .migrate(let conversation): try await self.migrate(conversation)
             }
         }
-        guard !notes.isEmpty else { return }
+    }
+
+    /// What becomes of a conversation whose account was absent for too long.
+    private enum Ending {
+        case fail(AbsentConversation, Duration)
+        case migrate(AbsentConversation)
+    }
+
+    /// What is to be written about a conversation, and what is to become of it. One whose turn fails is noted too: the
+    /// turns behind it have waited as long.
+    private func decide(_ conversation: AbsentConversation) -> (note: AbsenceNote, ending: Ending?) {
+        let absence = conversation.absence
+        let verdict = absence.decide(
+            conversation.need,
+            isOwned: conversation.owner != nil,
+            hasOther: conversation.hasOther,
+            limits: self.configuration.limits
+        )
+        let goesOn = AbsenceNote(conversation: conversation, counted: absence.soFar, begins: false)
+        switch verdict {
+        case .begin:
+            let begins = !conversation.isTold
+            return (AbsenceNote(conversation: conversation, counted: .zero, begins: begins), nil)
+        case .wait: return (goesOn, nil)
+        case .fail(let counted): return (goesOn, .fail(conversation, counted))
+        case .migrate: return (goesOn, .migrate(conversation))
+        }
+    }
+
+    private func note(_ notes: [AbsenceNote]) async throws {
         let told = try await self.store.note(notes)
         for number in told { self.feed.changed(number) }
         guard !told.isEmpty else { return }

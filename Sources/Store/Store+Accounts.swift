@@ -15,6 +15,8 @@ package struct AbsentConversation: Sendable, Hashable {
     package let absence: AccountAbsence
     /// Whether somebody hosts another account that the agent would take.
     package let hasOther: Bool
+    /// Whether the turn's readers have been told already.
+    package let isTold: Bool
     /// The last look as it is stored; what is written about this one is written only if it still is.
     let seenAt: String?
 }
@@ -116,6 +118,7 @@ extension Store {
             """
             SELECT c.id, next.turn, c.owner_account, n.configuration -> 'account' AS need, c.absent_ms,
                 (extract(epoch FROM now() - c.absent_at) * 1000)::bigint AS since_ms, c.absent_at::text AS seen_at,
+                coalesce(starts_with(next.deferred_for, \(AccountWait.mark)::text), false) AS is_told,
                 c.owner_account IS NOT NULL AND EXISTS (
                     SELECT FROM turnpike.accounts a
                     CROSS JOIN LATERAL (SELECT NULL::uuid AS owner_account, c.excluded, c.excluded_until) c
@@ -124,7 +127,7 @@ extension Store {
             JOIN turnpike.agents n ON n.org = coalesce(c.org, 'default') AND n.agent = c.agent
                 AND n.account_provider IS NOT NULL
             CROSS JOIN LATERAL (
-                SELECT t.turn FROM turnpike.turns t
+                SELECT t.turn, t.deferred_for FROM turnpike.turns t
                 WHERE t.conversation_id = c.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
             ) next
             WHERE c.ready_at IS NOT NULL AND c.parked IS NULL AND NOT EXISTS (
@@ -153,6 +156,7 @@ extension Store {
                 sinceLook: try row.optionalMilliseconds("since_ms")
             ),
             hasOther: try row.get("has_other"),
+            isTold: try row.get("is_told"),
             seenAt: try row.get("seen_at")
         )
     }

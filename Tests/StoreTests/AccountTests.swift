@@ -349,6 +349,7 @@ struct AccountTests {
         // Another replica that had looked at the same time is late.
         #expect(try await fixture.store.note([begin]).isEmpty)
         let again = try #require(try await fixture.store.absences(limit: 10).first)
+        #expect(!seen.isTold && again.isTold)
         #expect(again.absence.sinceLook.map { $0 < .seconds(20) } == true)
         let more = AbsenceNote(conversation: again, counted: .seconds(7), begins: false)
         #expect(try await fixture.store.note([more]).isEmpty)
