@@ -9,6 +9,8 @@ final class AccountSlots: Sendable {
     private struct State {
         var accounts: [AccountID: HostedAccount] = [:]
         var taken: [AccountID: Int] = [:]
+        /// When the database last said that all slots of an account are taken.
+        var refusals: [AccountID: ContinuousClock.Instant] = [:]
 
         func free(_ account: HostedAccount) -> Int {
             account.slots - self.taken[account.id, default: 0]
@@ -23,6 +25,8 @@ final class AccountSlots: Sendable {
             }
         }
     }
+
+    private static let refusalMemory: Duration = .seconds(2)
 
     private let state = Locked(State())
 
@@ -52,10 +56,13 @@ final class AccountSlots: Sendable {
     /// Nil when none is.
     func take(for need: AccountNeed, _ claim: Claim) -> HostedAccount? {
         self.state.withLock { state in
-            let fitting = state.fitting(need, claim)
-            guard let best = fitting.max(by: { state.free($0) < state.free($1) }), state.free(best) > 0 else {
-                return nil
-            }
+            let now = ContinuousClock.now
+            state.refusals = state.refusals.filter { now - $0.value < Self.refusalMemory }
+            let free = state.fitting(need, claim).filter { state.free($0) > 0 }
+            // Those first that are not known to be full elsewhere.
+            let open = free.filter { state.refusals[$0.id] == nil }
+            let best = (open.isEmpty ? free : open).max { state.free($0) < state.free($1) }
+            guard let best else { return nil }
             state.taken[best.id, default: 0] += 1
             return best
         }
@@ -64,6 +71,11 @@ final class AccountSlots: Sendable {
     /// The hosted accounts on which the conversation could run, busy ones included.
     func fitting(_ need: AccountNeed, _ claim: Claim) -> [AccountID] {
         self.state.withLock { $0.fitting(need, claim).map(\.id) }
+    }
+
+    /// The account is full, though not by what this replica holds: others are preferred for a while.
+    func noteFull(_ account: AccountID) {
+        self.state.withLock { $0.refusals[account] = .now }
     }
 
     /// Gives a slot back.

@@ -43,6 +43,7 @@ extension Dispatcher {
             self.tools.log.debug("an account's slots are not known", ["error": .error(error)])
             return false
         }
+        self.tools.accounts.noteFull(account.id)
         self.evictIdleSession { $0.account?.id == account.id }
         return true
     }
