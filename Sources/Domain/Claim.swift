@@ -69,11 +69,14 @@ package struct QueuedTurn: Sendable, Hashable {
     package let run: RunID?
     /// How long it has been held back already, by the database's clock; nil when it never was.
     package let deferredFor: Duration?
+    /// Why, as it is stored.
+    package let reason: String?
 
-    package init(id: TurnID, run: RunID?, deferredFor: Duration?) {
+    package init(id: TurnID, run: RunID?, deferredFor: Duration?, reason: String? = nil) {
         self.id = id
         self.run = run
         self.deferredFor = deferredFor
+        self.reason = reason
     }
 }
 
@@ -133,8 +136,16 @@ package enum Deferral: Sendable, Hashable {
     /// else to go, so it is never given up because that account or its replica is busy.
     package func verdict(waited: Duration?, isPinned: Bool, limits: Limits) -> Verdict {
         let verdict = Self.decide(waited: waited, limits: limits)
-        guard verdict == .giveUp, isPinned, self == .accountBusy || self == .atCapacity else { return verdict }
+        guard verdict == .giveUp, isPinned, Self.ofBusyOwner.contains(self) else { return verdict }
         return .lookAgain(after: limits.deferLongest)
+    }
+
+    private static let ofBusyOwner: [Deferral] = [.accountBusy, .atCapacity]
+
+    /// Whether the wait of `next` begins anew with this deferral: what a pinned turn had waited for its busy account is
+    /// not held against it.
+    package func beginsAnew(_ next: QueuedTurn, isPinned: Bool) -> Bool {
+        isPinned && !Self.ofBusyOwner.contains(self) && Self.ofBusyOwner.contains { $0.description == next.reason }
     }
 
     /// The two ways a deferral can go.

@@ -288,7 +288,9 @@ final class Dispatcher: Service {
             labels: ["reason": deferral.label]
         )
         let isPinned = claim.owner != nil && claim.agentConfiguration?.account != nil
-        switch deferral.verdict(waited: next.deferredFor, isPinned: isPinned, limits: self.tools.limits) {
+        let beginsAnew = deferral.beginsAnew(next, isPinned: isPinned)
+        let waited = beginsAnew ? nil : next.deferredFor
+        switch deferral.verdict(waited: waited, isPinned: isPinned, limits: self.tools.limits) {
         case .giveUp:
             await self.giveUp(claim, next, deferral.failureCode, deferral.description)
         case .lookAgain(let delay):
@@ -299,7 +301,8 @@ final class Dispatcher: Service {
                     claim.number,
                     turn: next.id,
                     reason: deferral.description,
-                    delay: isOwed ? .zero : delay * Double.random(in: 0.8...1.2)
+                    delay: isOwed ? .zero : delay * Double.random(in: 0.8...1.2),
+                    beginsAnew: beginsAnew
                 )
             }
         }

@@ -72,12 +72,12 @@ extension Store {
             SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.is_new, claimed.owner_account,
                 CASE WHEN claimed.excluded_until > now() THEN array_to_json(claimed.excluded) END AS excluded,
                 turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
-                next.turn, next.run,
+                next.turn, next.run, next.deferred_for,
                 (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
                 a.configuration, coalesce(a.version, 0) AS version
             FROM claimed
             LEFT JOIN LATERAL (
-                SELECT t.turn, t.run, t.deferred_since FROM turnpike.turns t
+                SELECT t.turn, t.run, t.deferred_since, t.deferred_for FROM turnpike.turns t
                 WHERE t.conversation_id = claimed.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
             ) next ON true
             LEFT JOIN turnpike.agents a ON a.org = coalesce(claimed.org, 'default') AND a.agent = claimed.agent
@@ -93,7 +93,8 @@ extension Store {
             next = QueuedTurn(
                 id: turn,
                 run: try row.optionalID("run"),
-                deferredFor: try row.optionalMilliseconds("deferred_ms")
+                deferredFor: try row.optionalMilliseconds("deferred_ms"),
+                reason: try row.get("deferred_for")
             )
         }
         return Claim(
@@ -136,8 +137,15 @@ extension Store {
         )
     }
 
-    /// Puts a claimed conversation back with a delay, and notes why its next turn waits. Spends no attempt.
-    package func putBack(_ number: ConversationNumber, turn: TurnID, reason: String, delay: Duration) async throws {
+    /// Puts a claimed conversation back with a delay, and notes why its next turn waits, and from when on: from now if its
+    /// wait `beginsAnew`. Spends no attempt.
+    package func putBack(
+        _ number: ConversationNumber,
+        turn: TurnID,
+        reason: String,
+        delay: Duration,
+        beginsAnew: Bool = false
+    ) async throws {
         _ = try await self.pool.query(
             """
             WITH back AS (
@@ -147,7 +155,8 @@ extension Store {
                 RETURNING id
             )
             UPDATE turnpike.turns t
-            SET deferred_since = coalesce(t.deferred_since, now()), deferred_for = \(reason)::text
+            SET deferred_since = CASE WHEN \(beginsAnew)::boolean THEN now() ELSE coalesce(t.deferred_since, now()) END,
+                deferred_for = \(reason)::text
             FROM back WHERE t.turn = \(turn.text)::uuid AND t.state = 'queued'
             """
         )

@@ -117,14 +117,30 @@ struct AccountTests {
     @Test(
         "a turn that is pinned is never given up because its account is busy; others are, and so is it for other reasons"
     )
-    func busyOwner() {
+    func busyOwner() throws {
         let (long, limits) = (Duration.seconds(10_000), Self.limits)
         let again = Deferral.Verdict.lookAgain(after: limits.deferLongest)
+        func queued(_ reason: String) throws -> QueuedTurn {
+            let id = try #require(TurnID("0198a1b2-0000-7000-8000-000000000001"))
+            return QueuedTurn(id: id, run: nil, deferredFor: long, reason: reason)
+        }
         for deferral in [Deferral.accountBusy, .atCapacity] {
             #expect(deferral.verdict(waited: long, isPinned: true, limits: limits) == again)
             #expect(deferral.verdict(waited: long, isPinned: false, limits: limits) == .giveUp)
         }
         #expect(Deferral.lockBusy.verdict(waited: long, isPinned: true, limits: limits) == .giveUp)
+        // But not for what it had waited for its account.
+        for other in [Deferral.lockBusy, .circuitOpen("x")] {
+            for (before, isPinned, beginsAnew) in [
+                (Deferral.accountBusy, true, true), (Deferral.atCapacity, true, true),
+                (Deferral.lockBusy, true, false), (Deferral.accountBusy, false, false),
+            ] {
+                let next = try queued(before.description)
+                #expect(other.beginsAnew(next, isPinned: isPinned) == beginsAnew)
+            }
+        }
+        let waiting = try queued(Deferral.atCapacity.description)
+        #expect(!Deferral.accountBusy.beginsAnew(waiting, isPinned: true))
         let first = Deferral.Verdict.lookAgain(after: limits.deferFirst)
         #expect(Deferral.accountBusy.verdict(waited: nil, isPinned: true, limits: limits) == first)
     }

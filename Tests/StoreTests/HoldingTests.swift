@@ -168,6 +168,17 @@ struct HoldingTests {
         #expect(again?.next?.deferredFor != nil)
         let record = try #require(try await fixture.tenant.turn(next.id))
         #expect(record.attempt == 0 && record.deferredFor == "busy" && record.state == .queued)
+        #expect(again?.next?.reason == "busy")
+        try await fixture.pool.query("UPDATE turnpike.turns SET deferred_since = now() - interval '1 hour'")
+        try await fixture.store.putBack(
+            claim.number,
+            turn: next.id,
+            reason: "other",
+            delay: .zero,
+            beginsAnew: true
+        )
+        let anew = try #require(try await fixture.claimAll().first?.next)
+        #expect(anew.deferredFor.map { $0 < .seconds(60) } == true && anew.reason == "other")
         try await fixture.store.putBack(claim.number, turn: next.id, reason: "busy", delay: .seconds(60))
         #expect(try await fixture.claimAll().isEmpty)
     }
