@@ -40,7 +40,8 @@ struct AgentChecker: Sendable {
             configuration: configuration,
             deployment: try NewID.make(DeploymentID.self),
             epoch: 0,
-            chain: .empty
+            chain: .empty,
+            isCheck: true
         )
         let clock = ContinuousClock()
         let begin = clock.now

@@ -137,7 +137,7 @@ extension Store {
         )
     }
 
-    /// Puts a claimed conversation back with a delay, and notes why its next turn waits, and from when on: from now if its
+    /// Puts a claimed conversation back with a delay, and notes why its next turn waits and since when: since now if its
     /// wait `beginsAnew`. Spends no attempt.
     package func putBack(
         _ number: ConversationNumber,

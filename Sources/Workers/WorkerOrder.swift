@@ -26,6 +26,8 @@ package struct WorkerOrder: Sendable {
     package let accountEnvironment: [String: String]
     /// The name by which the gateway introduces itself.
     package let instance: String
+    /// Whether it is started to see whether it starts: that says nothing about the agent as it is stored.
+    package let isCheck: Bool
 
     package init(
         org: OrganizationID?,
@@ -39,8 +41,10 @@ package struct WorkerOrder: Sendable {
         transcript: Transcript? = nil,
         workspace: WorkspaceID? = nil,
         accountEnvironment: [String: String] = [:],
-        instance: String = "turnpike"
+        instance: String = "turnpike",
+        isCheck: Bool = false
     ) {
+        self.isCheck = isCheck
         self.accountEnvironment = accountEnvironment
         self.org = org
         self.agent = agent

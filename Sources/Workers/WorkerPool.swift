@@ -91,10 +91,10 @@ package final class WorkerPool: Sendable {
         let result = failure == nil ? "ready" : "failed"
         self.metrics.count("turnpike_worker_starts_total", "Attempts to start a worker.", labels: ["result": result])
         guard let failure else {
-            self.noteStart(of: worker)
+            if !order.isCheck { self.noteStart(of: worker) }
             return .started(worker)
         }
-        self.noteFailure(AgentKey(org: order.org, agent: order.agent), failure.message)
+        if !order.isCheck { self.noteFailure(AgentKey(org: order.org, agent: order.agent), failure.message) }
         self.tools.log.warning(
             "worker did not start",
             ["deployment": .text(order.deployment.text), "error": .text(failure.message)]

@@ -68,6 +68,29 @@ struct CircuitTests {
         }
     }
 
+    @Test("checking an agent, well or broken, neither opens nor closes its circuit")
+    func checked() async throws {
+        try await GatewayFixture.with({
+            $0.limits.breakerFailures = 1
+            $0.limits.breakerFirst = .seconds(60)
+        }) { fixture in
+            let well = try await fixture.agent("well", "echo")
+            let broken = try await fixture.agent("broken", "early", "3")
+            let tenant = fixture.gateway.tenant(fixture.org)
+            let (good, bad) = (
+                try await tenant.agent(well).configuration, try await tenant.agent(broken).configuration
+            )
+            #expect(try await fixture.ask(well, "c").state == .completed)
+            let failed = try await tenant.check(well, bad)
+            #expect(failed.failure != nil)
+            #expect(fixture.gateway.workers().circuits.isEmpty)
+            #expect(try await fixture.ask(broken, "d").outcome?.code == "worker_start_failed")
+            let started = try await tenant.check(broken, good)
+            #expect(started.failure == nil)
+            #expect(fixture.gateway.workers().circuits.map { $0.state(at: .now) } == [.open])
+        }
+    }
+
     @Test("a changed configuration closes the circuit at once")
     func closes() async throws {
         try await GatewayFixture.with { fixture in
