@@ -56,11 +56,11 @@ struct AccountSlotTests {
         let (large, small) = (try self.account(1, org: "a", slots: 9), try self.account(2, org: "a"))
         let slots = AccountSlots()
         slots.host([large, small])
-        #expect(slots.take(for: self.need, self.claim(large.identity.org)) == large)
+        #expect(try slots.take(for: self.need, self.claim(large.identity.org)) == large)
         slots.noteFull(large.id)
-        #expect(slots.take(for: self.need, self.claim(large.identity.org)) == small)
+        #expect(try slots.take(for: self.need, self.claim(large.identity.org)) == small)
         // It is still the best where there is no other, and the only one for what it owns.
-        #expect(slots.take(for: self.need, self.claim(large.identity.org)) == large)
-        #expect(slots.take(for: self.need, self.claim(large.identity.org, owner: large.id)) == large)
+        #expect(try slots.take(for: self.need, self.claim(large.identity.org)) == large)
+        #expect(try slots.take(for: self.need, self.claim(large.identity.org, owner: large.id)) == large)
     }
 }
