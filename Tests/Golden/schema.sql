@@ -86,7 +86,8 @@ BEGIN
                          WHERE t.conversation_id = existing.conversation_id AND t.state IN ('queued', 'running')
                              AND t.seq < existing.seq)
                         ELSE 0 END,
-                    c.owner_replica, 0::bigint, c.turn_ms, turnpike.elapsed_ms(c.running), NULL::text, NULL::integer
+                    c.owner_replica, 0::bigint, CASE WHEN c.parked IS NULL THEN c.turn_ms END,
+                    turnpike.elapsed_ms(c.running), NULL::text, NULL::integer
                 FROM turnpike.conversations c WHERE c.id = existing.conversation_id;
             RETURN;
         END IF;
@@ -111,6 +112,10 @@ BEGIN
         RETURN QUERY SELECT 'deleted', NULL::uuid, home.id, 0::bigint, NULL::text, 0, NULL::uuid, 0::bigint,
             NULL::bigint, NULL::bigint, NULL::text, NULL::integer;
         RETURN;
+    END IF;
+    IF home.parked IS NOT NULL THEN
+        -- Nobody knows how long people take.
+        home.turn_ms := NULL;
     END IF;
     elapsed := CASE WHEN home.running IS NOT NULL THEN turnpike.elapsed_ms(home.running) END;
     IF home.queued >= p_queue_limit THEN
