@@ -19,27 +19,21 @@ package final class FileWatch: Sendable {
         var inodes: [Int32: UInt64] = [:]
     }
 
-    /// Instances that may be there at once. The kernel gives a user 128, which others need too.
-    private static let maximumInstances = 64
-    /// Files that one of these watches. Each holds about 1 KiB of the kernel's memory.
-    private static let maximumFiles = 50_000
-    private static let instances = Locked(0)
+    /// What is left of what all of these may take: a quarter of what the kernel gives a user, whose other programs need
+    /// theirs. A file holds about 1 KiB of the kernel's memory.
+    private static let instances = Locked(FileWatch.quarter(of: "max_user_instances"))
+    private static let files = Locked(FileWatch.quarter(of: "max_user_watches"))
 
     private let descriptor: Int32
     private let state = Locked(State())
 
     /// Nil when there are enough of them, here or in the kernel.
     package init?() {
-        let isOneMore = Self.instances.withLock { count in
-            guard count < Self.maximumInstances else { return false }
-            count += 1
-            return true
-        }
-        guard isOneMore else { return nil }
+        guard Self.take(Self.instances) else { return nil }
         // Its own flags are these.
         let descriptor = inotify_init1(O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
-            Self.instances.withLock { $0 -= 1 }
+            Self.giveBack(Self.instances)
             return nil
         }
         self.descriptor = descriptor
@@ -47,7 +41,31 @@ package final class FileWatch: Sendable {
 
     deinit {
         close(self.descriptor)
-        Self.instances.withLock { $0 -= 1 }
+        Self.giveBack(Self.files, self.state.withLock { $0.watched.count })
+        Self.giveBack(Self.instances)
+    }
+
+    private static func take(_ rest: Locked<Int>) -> Bool {
+        rest.withLock { rest in
+            guard rest > 0 else { return false }
+            rest -= 1
+            return true
+        }
+    }
+
+    private static func giveBack(_ rest: Locked<Int>, _ count: Int = 1) {
+        rest.withLock { $0 += count }
+    }
+
+    /// Nothing where the kernel does not say how much there is.
+    private static func quarter(of name: String) -> Int {
+        let file = open("/proc/sys/fs/inotify/\(name)", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return 0 }
+        defer { close(file) }
+        var text = [UInt8](repeating: 0, count: 32)
+        let count = read(file, &text, text.count)
+        let digits = text.prefix(max(0, count)).filter { $0 > 0x20 }
+        return (Int(String(decoding: digits, as: UTF8.self)) ?? 0) / 4
     }
 
     /// Hears what has been reported so far.
@@ -75,10 +93,13 @@ package final class FileWatch: Sendable {
 
     private func isWatched(_ file: Int32, _ inode: UInt64, _ state: inout State) -> Bool {
         if state.watched.contains(inode) { return true }
-        guard state.watched.count < Self.maximumFiles else { return false }
+        guard Self.take(Self.files) else { return false }
         let events = IN_OPEN | IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF
         let watch = inotify_add_watch(self.descriptor, "/proc/self/fd/\(file)", UInt32(events))
-        guard watch >= 0 else { return false }
+        guard watch >= 0 else {
+            Self.giveBack(Self.files)
+            return false
+        }
         state.watched.insert(inode)
         state.inodes[watch] = inode
         return true
@@ -130,6 +151,6 @@ package final class FileWatch: Sendable {
         guard event.mask & UInt32(IN_IGNORED) != 0 else { return }
         // The file is gone, and its number may be given to another.
         state.inodes[event.wd] = nil
-        state.watched.remove(inode)
+        if state.watched.remove(inode) != nil { Self.giveBack(Self.files) }
     }
 }
