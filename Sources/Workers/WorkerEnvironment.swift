@@ -2,13 +2,13 @@ import Domain
 import Glibc
 
 /// The whole environment of a worker: nothing is inherited but, without isolation, the search path.
-enum WorkerEnvironment {
+package enum WorkerEnvironment {
     /// Where programs are looked for under every isolation profile.
     static let systemPath = "/usr/local/bin:/usr/bin:/bin"
 
     /// Names with this prefix are the gateway's: its own settings never reach a worker, and an agent cannot fake what
     /// the gateway says.
-    static let reserved = "TURNPIKE_"
+    package static let reserved = "TURNPIKE_"
 
     /// In the environment of every process of a worker, whatever they make of HOME: by it they are found when nothing else
     /// leads to them.

@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Workers
 
 /// The file that says which accounts a replica hosts, and what makes a worker act as each of them.
 ///
@@ -89,6 +90,16 @@ struct AccountFile {
         let description: String
     }
 
+    /// Throws for what no process can be given, or what its worker would not get.
+    private static func checkVariable(_ name: String, _ value: String) throws {
+        guard !name.isEmpty, !name.contains("="), !name.utf8.contains(0), !value.utf8.contains(0) else {
+            throw Problem(description: "environment: \(name.debugDescription) has a name or value that no process can be given")
+        }
+        guard !name.hasPrefix(WorkerEnvironment.reserved) else {
+            throw Problem(description: "environment: \(name): names with \(WorkerEnvironment.reserved) are the gateway's")
+        }
+    }
+
     private static func hosting(
         _ entry: Entry,
         secret: (String) throws(CommandFailure) -> String
@@ -103,6 +114,7 @@ struct AccountFile {
         guard (1...100_000).contains(slots) else { throw Problem(description: "slots must be from 1 to 100000") }
         var environment = entry.environment ?? [:]
         for (name, file) in entry.secrets ?? [:] { environment[name] = try secret(file) }
+        for (name, value) in environment { try self.checkVariable(name, value) }
         return AccountHosting(
             identity: AccountIdentity(
                 org: try OrganizationID(entry.organization ?? "default"),

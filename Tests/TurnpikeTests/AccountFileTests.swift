@@ -42,4 +42,19 @@ struct AccountFileTests {
         let failure = #expect(throws: CommandFailure.self) { try self.parse(text) }
         #expect(failure?.exit == .usage)
     }
+
+    @Test(
+        "a variable that its worker would not get is refused, and named",
+        arguments: [
+            (#""environment":{"":"x"}"#, "no process"), (#""environment":{"A=B":"x"}"#, "A=B"),
+            (#""environment":{"A\u0000":"x"}"#, "no process"), (#""environment":{"A":"x\u0000"}"#, "no process"),
+            (#""environment":{"TURNPIKE_X":"x"}"#, "TURNPIKE_X"),
+            (#""secrets":{"TURNPIKE_X":"/secret"}"#, "TURNPIKE_X"),
+        ]
+    )
+    func variables(_ member: String, _ words: String) {
+        let text = #"{"accounts":[{"provider":"p","principal":"x",\#(member)}]}"#
+        let failure = #expect(throws: CommandFailure.self) { try self.parse(text) }
+        #expect(failure?.message.contains(words) == true && failure?.message.contains("accounts[0]") == true)
+    }
 }
