@@ -164,6 +164,10 @@ private struct SettingReader {
         where origin.wholeMatch(of: /https?:\/\/([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/) == nil {
             throw self.wrong(setting, "a list of origins like https://chat.example.org, without paths or wildcards")
         }
+        // No browser sends such an origin, so it would let nobody in.
+        for origin in origins where origin.wholeMatch(of: /(http:.*:0*80)|(https:.*:0*443)/) != nil {
+            throw self.wrong(setting, "a list of origins as browsers write them, without the scheme's own port")
+        }
         return origins
     }
 

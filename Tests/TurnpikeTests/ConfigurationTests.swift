@@ -146,9 +146,13 @@ struct ConfigurationTests {
     @Test("origins are a list, written as browsers write them")
     func origins() throws {
         #expect(try self.configuration().corsOrigins.isEmpty)
-        let text = "https://Chat.example.org, http://localhost:3000,http://[::1]:80"
+        let text = "https://Chat.example.org, http://localhost:3000,http://[::1]:8080"
         let all = try self.configuration(flags: [.corsOrigins: text])
-        #expect(all.corsOrigins == ["https://chat.example.org", "http://localhost:3000", "http://[::1]:80"])
+        #expect(all.corsOrigins == ["https://chat.example.org", "http://localhost:3000", "http://[::1]:8080"])
+        for port in ["https://a.example:443", "http://a.example:80", "http://[::1]:80"] {
+            #expect(try self.refusal(flags: [.corsOrigins: port]).contains("own port"))
+        }
+        #expect(try self.configuration(flags: [.corsOrigins: "https://a:80,http://[::443]"]).corsOrigins.count == 2)
     }
 
     @Test("the file must be one JSON object of plain values", arguments: ["", "[]", "{", #"{"listen": null}"#])
