@@ -290,11 +290,12 @@ extension Worker {
     /// Ends what the program had started and its launcher no longer can, having been killed itself, before anybody uses the
     /// workspace again.
     private func endStrays(of launcher: Int32) async {
-        let mark = "\(WorkerEnvironment.workspace)=\(self.workspace.path)"
+        let folder = self.workspace.path
+        let mark = "\(WorkerEnvironment.workspace)=\(folder)"
         let groups = Profile.controlGroups(self.order.configuration)
         do {
             let left = try await self.tools.blocking.run {
-                let left = StrayProcesses.end(startedWith: mark)
+                let left = StrayProcesses.end(startedWith: mark, in: folder)
                 if let groups { ControlGroups.remove(launcher: launcher, from: groups) }
                 return left
             }

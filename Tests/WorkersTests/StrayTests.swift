@@ -25,6 +25,31 @@ extension WorkerSuite {
             }
         }
 
+        @Test("a process that has none of its environment left is found by its program or its working directory")
+        func bare() async throws {
+            let folder = try ScratchDirectory()
+            let (own, other) = (folder.file("w"), folder.file("w2"))
+            for place in [own, other] {
+                try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+                try FileManager.default.copyItem(atPath: "/usr/bin/sleep", toPath: "\(place)/sleep")
+            }
+            func start(_ words: String...) async throws -> Spawned {
+                try await Spawned.start(words, environment: [:], output: folder.file("out"))
+            }
+            let byProgram = try await start("\(own)/sleep", "60")
+            let byDirectory = try await start("/usr/bin/env", "--chdir=\(own)", "/usr/bin/sleep", "60")
+            let stranger = try await start("\(other)/sleep", "60")
+            try await eventually("both to be ended") {
+                #expect(StrayProcesses.end(startedWith: "MARK=x", in: own) == 0)
+                return byProgram.hasEnded && byDirectory.hasEnded
+            }
+            #expect(!stranger.hasEnded)
+            for process in [byProgram, byDirectory, stranger] {
+                process.signal(SIGKILL)
+                try await process.end(within: .seconds(5))
+            }
+        }
+
         @Test("a process of another workspace, or that only names this one, is let be")
         func strangers() async throws {
             let folder = try ScratchDirectory()
