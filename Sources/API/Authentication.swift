@@ -176,7 +176,7 @@ struct OperatorCall: Sendable {
     }
 
     func set(_ quota: Quota, of org: OrganizationID) async throws -> QuotaRecord {
-        try await self.gateway.set(quota, of: org)
+        try await self.gateway.set(quota, of: org, by: self.actor)
     }
 
     func ensureOrganization(_ org: OrganizationID) async throws {

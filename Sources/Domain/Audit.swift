@@ -32,6 +32,16 @@ package enum AuditAction: String, Sendable, Hashable, CaseIterable {
     case sessionOpen = "session.open"
     case approvalDecide = "approval.decide"
     case replicaDrain = "replica.drain"
+    case ruleCreate = "rule.create"
+    case ruleDelete = "rule.delete"
+    case accountRegister = "account.register"
+    case accountDelete = "account.delete"
+    case labelDelete = "label.delete"
+    case quotaSet = "quota.set"
+    case schedulePut = "schedule.put"
+    case schedulePause = "schedule.pause"
+    case scheduleResume = "schedule.resume"
+    case scheduleDelete = "schedule.delete"
 }
 
 /// One change, as the audit log keeps it.

@@ -25,7 +25,7 @@ extension Gateway {
     }
 
     /// Replaces the caps of any organization. For operators.
-    package func set(_ quota: Quota, of org: OrganizationID) async throws -> QuotaRecord {
-        try await self.tenant(org).set(quota)
+    package func set(_ quota: Quota, of org: OrganizationID, by actor: Actor) async throws -> QuotaRecord {
+        try await self.tenant(org, by: actor).set(quota)
     }
 }

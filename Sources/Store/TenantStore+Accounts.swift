@@ -70,7 +70,7 @@ extension TenantStore {
         pool: PoolID?,
         slots: Int?
     ) async throws -> AccountRegistration {
-        let statement = self.registration(provider, principal, label: label, pool: pool, slots: slots)
+        let statement = try self.registration(provider, principal, label: label, pool: pool, slots: slots)
         let rows: [Row]
         do {
             rows = try await self.pool.query(statement)
@@ -91,31 +91,40 @@ extension TenantStore {
         label: String?,
         pool: PoolID?,
         slots: Int?
-    ) -> Query {
-        """
-        WITH wanted AS (
-            SELECT turnpike.account_id(\(self.org.text)::text, \(provider.text)::text, \(principal)::text) AS account,
-                \(label)::text AS label
-        ), made AS (
-            INSERT INTO turnpike.accounts AS a (account, org, provider, principal, pool, slots)
-            SELECT w.account, \(self.org.text)::text, \(provider.text)::text, \(principal)::text,
-                coalesce(\(pool?.text)::text, 'default'), \(slots)::integer
-            FROM wanted w
-            WHERE NOT EXISTS (
-                SELECT FROM turnpike.account_labels l
-                WHERE l.org = \(self.org.text)::text AND l.label = w.label AND l.account <> w.account)
-            ON CONFLICT (account) DO UPDATE
-            SET pool = coalesce(\(pool?.text)::text, a.pool), slots = coalesce(\(slots)::integer, a.slots)
-            RETURNING a.account, a.xmax = 0 AS is_new
-        ), labelled AS (
-            INSERT INTO turnpike.account_labels (org, label, account)
-            SELECT \(self.org.text)::text, w.label, made.account FROM made, wanted w
-            WHERE w.label IS NOT NULL AND NOT EXISTS (
-                SELECT FROM turnpike.account_labels l
-                WHERE l.org = \(self.org.text)::text AND l.label = w.label AND l.account = made.account)
-        )
-        SELECT account, is_new FROM made
-        """
+    ) throws -> Query {
+        var details: [String: JSONValue] = ["provider": .string(provider.text), "principal": .string(principal)]
+        if let label { details["label"] = .string(label) }
+        let entry = try self.entry(.accountRegister, "", details)
+        return """
+            WITH wanted AS (
+                SELECT \(label)::text AS label,
+                    turnpike.account_id(\(self.org.text)::text, \(provider.text)::text, \(principal)::text) AS account
+            ), made AS (
+                INSERT INTO turnpike.accounts AS a (account, org, provider, principal, pool, slots)
+                SELECT w.account, \(self.org.text)::text, \(provider.text)::text, \(principal)::text,
+                    coalesce(\(pool?.text)::text, 'default'), \(slots)::integer
+                FROM wanted w
+                WHERE NOT EXISTS (
+                    SELECT FROM turnpike.account_labels l
+                    WHERE l.org = \(self.org.text)::text AND l.label = w.label AND l.account <> w.account)
+                ON CONFLICT (account) DO UPDATE
+                SET pool = coalesce(\(pool?.text)::text, a.pool), slots = coalesce(\(slots)::integer, a.slots)
+                RETURNING a.account, a.pool, a.slots, a.xmax = 0 AS is_new
+            ), labelled AS (
+                INSERT INTO turnpike.account_labels (org, label, account)
+                SELECT \(self.org.text)::text, w.label, made.account FROM made, wanted w
+                WHERE w.label IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM turnpike.account_labels l
+                    WHERE l.org = \(self.org.text)::text AND l.label = w.label AND l.account = made.account)
+                RETURNING account
+            ), changed AS (
+                -- Beside what was there before this statement.
+                SELECT m.account FROM made m LEFT JOIN turnpike.accounts o ON o.account = m.account
+                WHERE o.account IS NULL OR o.pool <> m.pool OR o.slots IS DISTINCT FROM m.slots
+                UNION SELECT account FROM labelled
+            ), \(auditing: entry, of: "changed", subject: "account::text")
+            SELECT account, is_new FROM made
+            """
     }
 
     /// Removes an account; its labels are free again. Conversations that it owns stay its own. Returns whether there was
@@ -123,8 +132,11 @@ extension TenantStore {
     package func deleteAccount(_ id: AccountID) async throws -> Bool {
         try await !self.pool.query(
             """
-            DELETE FROM turnpike.accounts WHERE org = \(self.org.text)::text AND account = \(id.text)::uuid
-            RETURNING account
+            WITH deleted AS (
+                DELETE FROM turnpike.accounts WHERE org = \(self.org.text)::text AND account = \(id.text)::uuid
+                RETURNING account
+            ), \(auditing: try self.entry(.accountDelete, id.text), of: "deleted")
+            SELECT account FROM deleted
             """
         ).isEmpty
     }
@@ -133,9 +145,12 @@ extension TenantStore {
     package func deleteLabel(_ label: String, of id: AccountID) async throws -> Bool {
         try await !self.pool.query(
             """
-            DELETE FROM turnpike.account_labels
-            WHERE org = \(self.org.text)::text AND label = \(label)::text AND account = \(id.text)::uuid
-            RETURNING label
+            WITH deleted AS (
+                DELETE FROM turnpike.account_labels
+                WHERE org = \(self.org.text)::text AND label = \(label)::text AND account = \(id.text)::uuid
+                RETURNING label
+            ), \(auditing: try self.entry(.labelDelete, id.text, ["label": .string(label)]), of: "deleted")
+            SELECT label FROM deleted
             """
         ).isEmpty
     }

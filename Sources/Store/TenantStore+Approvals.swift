@@ -162,18 +162,25 @@ extension TenantStore {
         effect: ApprovalEffect,
         reason: String?,
         by token: TokenID
-    ) -> Query {
-        """
-        INSERT INTO turnpike.approval_rules
-            (rule, org, agent, tool, arguments, arguments_hash, effect, created_by, reason)
-        SELECT \(rule.text)::uuid, a.org, \(agent)::text, \(tool)::text, a.arguments, a.arguments_hash,
-            \(effect.rawValue)::text, \(token.text)::text, \(reason)::text
-        FROM turnpike.approvals a WHERE a.approval = \(id.text)::uuid AND a.org = \(self.org.text)::text
-        ON CONFLICT (org, agent, arguments_hash) WHERE arguments_hash IS NOT NULL
-        DO UPDATE SET effect = excluded.effect, created_by = excluded.created_by, reason = excluded.reason,
-            created_at = now()
-        RETURNING rule
-        """
+    ) throws -> Query {
+        let details: [String: JSONValue] = [
+            "tool": .string(tool), "effect": .string(effect.rawValue), "agent": .string(agent),
+            "approval": .string(id.text),
+        ]
+        return """
+            WITH made AS (
+                INSERT INTO turnpike.approval_rules
+                    (rule, org, agent, tool, arguments, arguments_hash, effect, created_by, reason)
+                SELECT \(rule.text)::uuid, a.org, \(agent)::text, \(tool)::text, a.arguments, a.arguments_hash,
+                    \(effect.rawValue)::text, \(token.text)::text, \(reason)::text
+                FROM turnpike.approvals a WHERE a.approval = \(id.text)::uuid AND a.org = \(self.org.text)::text
+                ON CONFLICT (org, agent, arguments_hash) WHERE arguments_hash IS NOT NULL
+                DO UPDATE SET effect = excluded.effect, created_by = excluded.created_by, reason = excluded.reason,
+                    created_at = now()
+                RETURNING rule
+            ), \(auditing: try self.entry(.ruleCreate, "", details), of: "made", subject: "rule::text")
+            SELECT rule FROM made
+            """
     }
 
     private static func told(_ row: Row) throws -> ToldApproval {

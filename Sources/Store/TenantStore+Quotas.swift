@@ -27,10 +27,18 @@ extension TenantStore {
 
     /// Replaces the organization's caps. A cap below what is open ends nothing; it lets nothing in until enough has ended.
     package func set(_ quota: Quota) async throws {
+        let caps = [
+            "organization_turns": quota.organizationTurns, "token_turns": quota.tokenTurns,
+            "conversation_turns": quota.conversationTurns,
+        ]
+        let details = caps.compactMapValues { cap in cap.map { JSONValue.integer(Int64($0)) } }
         _ = try await self.pool.query(
             """
-            SELECT turnpike.set_quota(\(self.org.text)::text, \(quota.organizationTurns)::integer,
-                \(quota.tokenTurns)::integer, \(quota.conversationTurns)::integer)
+            WITH done AS MATERIALIZED (
+                SELECT turnpike.set_quota(\(self.org.text)::text, \(quota.organizationTurns)::integer,
+                    \(quota.tokenTurns)::integer, \(quota.conversationTurns)::integer)
+            ), \(auditing: try self.entry(.quotaSet, self.org.text, details), of: "done")
+            SELECT FROM done
             """
         )
     }

@@ -24,6 +24,8 @@ extension TenantStore {
         reason: String?,
         by token: TokenID
     ) async throws -> ApprovalRule {
+        var details: [String: JSONValue] = ["tool": .string(tool), "effect": .string(effect.rawValue)]
+        if let agent { details["agent"] = .string(agent.text) }
         let rows = try await self.pool.query(
             """
             WITH made AS (
@@ -32,7 +34,7 @@ extension TenantStore {
                     \(try arguments.map { try StoredJSON.text($0) })::json, \(effect.rawValue)::text,
                     \(reason)::text, \(token.text)::text)
                 RETURNING *
-            )
+            ), \(auditing: try self.entry(.ruleCreate, id.text, details), of: "made")
             SELECT \(unescaped: RuleColumns.all) FROM made r
             """
         )
@@ -56,8 +58,11 @@ extension TenantStore {
     package func deleteRule(_ id: ApprovalRuleID) async throws -> Bool {
         try await !self.pool.query(
             """
-            DELETE FROM turnpike.approval_rules WHERE rule = \(id.text)::uuid AND org = \(self.org.text)::text
-            RETURNING rule
+            WITH deleted AS (
+                DELETE FROM turnpike.approval_rules WHERE rule = \(id.text)::uuid AND org = \(self.org.text)::text
+                RETURNING rule
+            ), \(auditing: try self.entry(.ruleDelete, id.text), of: "deleted")
+            SELECT rule FROM deleted
             """
         ).isEmpty
     }

@@ -47,21 +47,28 @@ extension TenantStore {
         submitter: TokenID
     ) async throws -> ScheduleRecord {
         let input = try StoredJSON.text(schedule.input.parts)
+        let details: [String: JSONValue] = [
+            "agent": .string(schedule.agent.text), "cron": .string(schedule.cron.text),
+            "time_zone": .string(schedule.timeZone),
+        ]
         let rows = try await self.pool.query(
             """
-            INSERT INTO turnpike.schedules AS s
-                (org, schedule, agent, cron, time_zone, catch_up, input, paused, submitter, next_at, ready_at)
-            VALUES (\(self.org.text)::text, \(id.text)::text, \(schedule.agent.text)::text,
-                \(schedule.cron.text)::text, \(schedule.timeZone)::text, \(schedule.catchUp.rawValue)::text,
-                \(input)::jsonb, \(schedule.isPaused)::boolean, \(submitter.text)::uuid,
-                to_timestamp(\(next)::bigint), to_timestamp(\(next)::bigint))
-            ON CONFLICT (org, schedule) DO UPDATE
-            SET agent = excluded.agent, cron = excluded.cron, time_zone = excluded.time_zone,
-                catch_up = excluded.catch_up, input = excluded.input, paused = excluded.paused,
-                submitter = excluded.submitter, updated_at = now(), deleted_at = NULL,
-                next_at = CASE WHEN turnpike.keeps_time(s, excluded) THEN s.next_at ELSE excluded.next_at END,
-                ready_at = CASE WHEN turnpike.keeps_time(s, excluded) THEN s.ready_at ELSE excluded.ready_at END
-            RETURNING \(unescaped: Self.columns)
+            WITH put AS (
+                INSERT INTO turnpike.schedules AS s
+                    (org, schedule, agent, cron, time_zone, catch_up, input, paused, submitter, next_at, ready_at)
+                VALUES (\(self.org.text)::text, \(id.text)::text, \(schedule.agent.text)::text,
+                    \(schedule.cron.text)::text, \(schedule.timeZone)::text, \(schedule.catchUp.rawValue)::text,
+                    \(input)::jsonb, \(schedule.isPaused)::boolean, \(submitter.text)::uuid,
+                    to_timestamp(\(next)::bigint), to_timestamp(\(next)::bigint))
+                ON CONFLICT (org, schedule) DO UPDATE
+                SET agent = excluded.agent, cron = excluded.cron, time_zone = excluded.time_zone,
+                    catch_up = excluded.catch_up, input = excluded.input, paused = excluded.paused,
+                    submitter = excluded.submitter, updated_at = now(), deleted_at = NULL,
+                    next_at = CASE WHEN turnpike.keeps_time(s, excluded) THEN s.next_at ELSE excluded.next_at END,
+                    ready_at = CASE WHEN turnpike.keeps_time(s, excluded) THEN s.ready_at ELSE excluded.ready_at END
+                RETURNING s.*
+            ), \(auditing: try self.entry(.schedulePut, id.text, details), of: "put")
+            SELECT \(unescaped: Self.columns) FROM put
             """
         )
         guard let row = rows.first else { throw PostgresError(.decoding, "no schedule came back") }
@@ -70,16 +77,24 @@ extension TenantStore {
 
     /// Has a schedule rest, or, with the time of its next run, go on. Nil when there is no such schedule.
     package func pause(_ id: ScheduleID, _ isPaused: Bool, next: Int64?) async throws -> ScheduleRecord? {
-        try await self.pool.query(
+        let entry = try self.entry(isPaused ? .schedulePause : .scheduleResume, id.text)
+        return try await self.pool.query(
             """
-            UPDATE turnpike.schedules s
-            SET paused = \(isPaused)::boolean, updated_at = now(),
-                next_at = CASE WHEN s.paused OR \(isPaused)::boolean THEN to_timestamp(\(next)::bigint)
-                    ELSE s.next_at END,
-                ready_at = CASE WHEN s.paused OR \(isPaused)::boolean THEN to_timestamp(\(next)::bigint)
-                    ELSE s.ready_at END
-            WHERE org = \(self.org.text)::text AND schedule = \(id.text)::text AND deleted_at IS NULL
-            RETURNING \(unescaped: Self.columns)
+            WITH changed AS (
+                SELECT schedule FROM turnpike.schedules
+                WHERE org = \(self.org.text)::text AND schedule = \(id.text)::text AND deleted_at IS NULL
+                    AND paused <> \(isPaused)::boolean
+            ), written AS (
+                UPDATE turnpike.schedules s
+                SET paused = \(isPaused)::boolean, updated_at = now(),
+                    next_at = CASE WHEN s.paused OR \(isPaused)::boolean THEN to_timestamp(\(next)::bigint)
+                        ELSE s.next_at END,
+                    ready_at = CASE WHEN s.paused OR \(isPaused)::boolean THEN to_timestamp(\(next)::bigint)
+                        ELSE s.ready_at END
+                WHERE org = \(self.org.text)::text AND schedule = \(id.text)::text AND deleted_at IS NULL
+                RETURNING s.*
+            ), \(auditing: entry, of: "changed")
+            SELECT \(unescaped: Self.columns) FROM written
             """
         ).first.map(Self.schedule)
     }
@@ -88,9 +103,12 @@ extension TenantStore {
     package func deleteSchedule(_ id: ScheduleID) async throws -> Bool {
         try await !self.pool.query(
             """
-            UPDATE turnpike.schedules SET deleted_at = now(), next_at = NULL, ready_at = NULL
-            WHERE org = \(self.org.text)::text AND schedule = \(id.text)::text AND deleted_at IS NULL
-            RETURNING schedule
+            WITH deleted AS (
+                UPDATE turnpike.schedules SET deleted_at = now(), next_at = NULL, ready_at = NULL
+                WHERE org = \(self.org.text)::text AND schedule = \(id.text)::text AND deleted_at IS NULL
+                RETURNING schedule
+            ), \(auditing: try self.entry(.scheduleDelete, id.text), of: "deleted")
+            SELECT schedule FROM deleted
             """
         ).isEmpty
     }

@@ -5,9 +5,9 @@ import Glibc
 /// are found by a variable that all of them were started with or, where they have overwritten their environment or it
 /// cannot be read, by where they are.
 package enum StrayProcesses {
-    /// Kills every process that has `variable`, as `NAME=value`, in the environment it was started with, or whose working
-    /// directory, program or root is in `folder`. Returns once none is left, or how many were found last when `patience`
-    /// is over. Blocks, and looks at every process of the machine, so it is for emergencies.
+    /// Kills every process that has `variable`, as `NAME=value`, in the environment it was started with, or that has its
+    /// working directory, program or root in `folder`. Returns once none is left, or how many were found last when
+    /// `patience` is over. Blocks, and looks at every process of the machine, so it is for emergencies.
     package static func end(
         startedWith variable: String,
         in folder: String? = nil,

@@ -158,6 +158,8 @@ struct ApprovalRuleTests {
         let late = try await self.always(fixture, question, .deny)
         #expect(late?.won == false && late?.record.decision == "always", "the loser learns the winner")
         #expect(try await fixture.tenant.rules(after: nil, limit: 10).map(\.effect) == [.allow], "and makes no rule")
+        let noted = try await fixture.tenant.audit(before: .max, limit: 100).filter { $0.action == "rule.create" }
+        #expect(noted.map(\.subject) == rules.map(\.id.text))
         #expect(
             try await fixture.count(
                 """

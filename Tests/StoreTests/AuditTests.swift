@@ -13,13 +13,36 @@ struct AuditTests {
         try await fixture.owner.audit(before: .max, limit: 100).map(\.action).reversed()
     }
 
+    /// Changes what is configured beside agents, everything twice.
+    private func configure(_ fixture: WallFixture, _ tenant: TenantStore) async throws {
+        for _ in 0..<2 { _ = try await tenant.deleteRule(fixture.rule) }
+        for slots in [nil, nil, 3, 3] {
+            let provider = try ProviderID("p")
+            _ = try await tenant.register(provider: provider, principal: "us", label: "ours", pool: nil, slots: slots)
+        }
+        for _ in 0..<2 { _ = try await tenant.deleteLabel(WallFixture.label, of: fixture.account) }
+        for _ in 0..<2 { _ = try await tenant.deleteAccount(fixture.account) }
+        try await tenant.set(Quota(organizationTurns: 7))
+        for isPaused in [true, true, false, false] {
+            let next: Int64? = isPaused ? nil : 4_000_000_000
+            _ = try await tenant.pause(WallFixture.schedule, isPaused, next: next)
+        }
+        let plan = try WallFixture.plan("y")
+        _ = try await tenant.put(WallFixture.schedule, plan, next: 4_000_000_000, submitter: fixture.token)
+        for _ in 0..<2 { _ = try await tenant.deleteSchedule(WallFixture.schedule) }
+    }
+
     @Test("every change is there with who, what and when; what changes nothing is not")
     func changes() async throws {
         let fixture = try await WallFixture.make()
         let (store, agent) = (fixture.victim.store, fixture.victim.agent)
         let tenant = store.tenant(fixture.victim.org, by: Self.actor)
         let before = try await self.actions(fixture)
-        #expect(before == ["organization.create", "agent.put", "token.create"])
+        #expect(
+            before == [
+                "organization.create", "agent.put", "token.create", "rule.create", "schedule.put", "account.register",
+            ]
+        )
         try await store.ensureOrganization(fixture.victim.org)
         let other = AgentConfiguration(driver: .acp, command: ["other"], storeMode: .snapshot)
         for _ in 0..<2 { _ = try await tenant.put(agent, other) }
@@ -46,6 +69,7 @@ struct AuditTests {
         for _ in 0..<2 { _ = try await tenant.deleteThread(fixture.thread) }
         for _ in 0..<2 { _ = try await tenant.delete(agent, fixture.conversation) }
         for _ in 0..<2 { _ = try await tenant.deleteAgent(agent) }
+        try await self.configure(fixture, tenant)
         try await store.beat(fixture.victim.replica, label: "r", version: "1", workers: 0, draining: false)
         #expect(try await store.askToDrain(fixture.victim.replica, by: Self.actor))
         let entries = try await tenant.audit(before: .max, limit: 100)
@@ -53,6 +77,8 @@ struct AuditTests {
             entries.map(\.action).reversed().dropFirst(before.count) == [
                 "agent.put", "session.open", "token.rotate", "token.revoke", "approval.decide", "conversation.fork",
                 "snapshots.prune", "response.delete", "thread.delete", "conversation.delete", "agent.delete",
+                "rule.delete", "account.register", "account.register", "label.delete", "account.delete", "quota.set",
+                "schedule.pause", "schedule.resume", "schedule.put", "schedule.delete",
             ]
         )
         let mine = entries.prefix(entries.count - before.count)
