@@ -15,7 +15,8 @@ struct TokenRoutes: Sendable {
         )
     }
 
-    /// `POST /v1/tokens`: the answer is the only place where the secret is ever shown.
+    /// `POST /v1/tokens`: the answer is the only place where the secret is ever shown. The token ends no later than the
+    /// caller's own, as its `expires_at` says.
     func create(_ call: Call) async throws -> Response {
         _ = try call.query()
         let body = try TokenBody(call.json())
@@ -26,7 +27,9 @@ struct TokenRoutes: Sendable {
         let (record, secret) = try await call.tenant.createToken(
             name: body.name,
             scopes: body.scopes,
-            lifetime: body.lifetimeSeconds.map { .seconds($0) }
+            lifetime: body.lifetimeSeconds.map { .seconds($0) },
+            // Nor for longer than they have it.
+            notAfter: call.principal.expiresAt
         )
         return .json(
             JSONWriter.object { $0.member("token") { $0.members(of: record, secret: secret) } },
@@ -35,13 +38,18 @@ struct TokenRoutes: Sendable {
     }
 
     /// `POST /v1/tokens/{token}/rotate` with `{overlap_seconds?}`: another secret, shown only here. The one before
-    /// stays good for that long, an hour if nothing is said; with 0 it is over on every replica within a second.
+    /// stays good for that long, an hour if nothing is said; with 0 it is over on every replica within a second. The token
+    /// ends no later than the caller's own from then on.
     func rotate(_ call: Call) async throws -> Response {
         let id = try call.id("token", TokenID.self)
         _ = try call.query()
         let body = call.request.body.isEmpty ? nil : try JSONMembers(call.json(), known: ["overlap_seconds"])
         let overlap = try body?.integer("overlap_seconds", in: 0...2_592_000) ?? 3_600
-        let (record, secret) = try await call.tenant.rotateToken(id, overlap: .seconds(overlap))
+        let (record, secret) = try await call.tenant.rotateToken(
+            id,
+            overlap: .seconds(overlap),
+            notAfter: call.principal.expiresAt
+        )
         return .json(JSONWriter.object { $0.member("token") { $0.members(of: record, secret: secret) } })
     }
 

@@ -194,6 +194,8 @@ package struct Principal: Sendable, Hashable {
     package let identity: Identity?
     /// The account as which it may work, and nothing else; nil for all other tokens.
     package let account: AccountID?
+    /// When it ends by its own word, in seconds since 1970; nil when it does not.
+    package let expiresAt: Int64?
 
     /// Whether one of the principal's scopes covers `scope`; `admin` covers everything within the organization.
     package func may(_ scope: Scope) -> Bool {

@@ -24,9 +24,16 @@ package struct Identity: Sendable, Hashable {
 }
 
 extension Principal {
-    /// Somebody with a token of an identity provider.
-    package init(org: OrganizationID, identity: Identity, scopes: Set<Scope>) {
-        self.init(org: org, token: identity.token, scopes: scopes, identity: identity, account: nil)
+    /// Somebody with a token of an identity provider that ends at `expiresAt`.
+    package init(org: OrganizationID, identity: Identity, scopes: Set<Scope>, expiresAt: Int64) {
+        self.init(
+            org: org,
+            token: identity.token,
+            scopes: scopes,
+            identity: identity,
+            account: nil,
+            expiresAt: expiresAt
+        )
     }
 
     /// Whom the audit log names.

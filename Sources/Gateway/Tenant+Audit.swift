@@ -8,11 +8,16 @@ extension Tenant {
     }
 
     /// Gives a token another secret and returns it, which is shown only here; the one before is good for `overlap`
-    /// more. Throws `notFound`, also for a token that works no longer.
-    package func rotateToken(_ id: TokenID, overlap: Duration) async throws -> (record: TokenRecord, secret: String) {
+    /// more, and the token until `notAfter`, in seconds since 1970, if nothing ends it before. Throws `notFound`, also for
+    /// a token that works no longer.
+    package func rotateToken(
+        _ id: TokenID,
+        overlap: Duration,
+        notAfter: Int64?
+    ) async throws -> (record: TokenRecord, secret: String) {
         let secret = TokenSecret.make()
         let rotated = try await reaching {
-            try await self.store.rotateToken(id, hash: secret.hash, overlap: overlap)
+            try await self.store.rotateToken(id, hash: secret.hash, overlap: overlap, notAfter: notAfter)
         }
         guard let rotated else { throw GatewayError.notFound("token") }
         return (rotated, secret.text)

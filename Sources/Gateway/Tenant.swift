@@ -247,11 +247,13 @@ extension Tenant {
 
     // MARK: - Tokens
 
-    /// Creates a token and returns its secret, which is shown only here. `lifetime` nil means that it never expires.
+    /// Creates a token and returns its secret, which is shown only here. `lifetime` nil means that it never expires,
+    /// but for `notAfter`, in seconds since 1970.
     package func createToken(
         name: String,
         scopes: Set<Scope>,
-        lifetime: Duration?
+        lifetime: Duration?,
+        notAfter: Int64? = nil
     ) async throws -> (record: TokenRecord, secret: String) {
         let secret = TokenSecret.make()
         let id = try NewID.make(TokenID.self)
@@ -261,7 +263,8 @@ extension Tenant {
                 name: name,
                 hash: secret.hash,
                 scopes: scopes,
-                lifetime: lifetime
+                lifetime: lifetime,
+                notAfter: notAfter
             )
         }
         return (record, secret.text)

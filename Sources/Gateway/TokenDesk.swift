@@ -52,6 +52,15 @@ final class TokenDesk: Sendable {
     }
 
     private static func principal(_ grant: TokenGrant?) -> Principal? {
-        grant.map { Principal(org: $0.org, token: $0.token, scopes: $0.scopes, identity: nil, account: $0.account) }
+        grant.map {
+            Principal(
+                org: $0.org,
+                token: $0.token,
+                scopes: $0.scopes,
+                identity: nil,
+                account: $0.account,
+                expiresAt: $0.expiresAt
+            )
+        }
     }
 }

@@ -11,6 +11,8 @@ package struct TokenGrant: Sendable, Hashable {
     package let scopes: Set<Scope>
     /// The account whose workers it enrols; nil for all other tokens.
     package let account: AccountID?
+    /// When it ends, in seconds since 1970; nil when it does not.
+    package let expiresAt: Int64?
 }
 
 extension Store {
@@ -24,7 +26,8 @@ extension Store {
     package func grants(hashes: [[UInt8]]) async throws -> [[UInt8]: TokenGrant] {
         let rows = try await self.pool.query(
             """
-            SELECT h.hash, t.token, t.org, array_to_string(t.scopes, ' ') AS scopes, t.account
+            SELECT h.hash, t.token, t.org, array_to_string(t.scopes, ' ') AS scopes, t.account,
+                floor(extract(epoch FROM least(t.expires_at, p.expires_at)))::bigint AS expires_at
             FROM unnest(\(hashes)::bytea[]) AS h (hash)
             JOIN turnpike.tokens t ON t.hash = h.hash OR t.previous_hash = h.hash AND t.previous_until > now()
             LEFT JOIN turnpike.tokens p ON p.token = t.parent
@@ -38,7 +41,8 @@ extension Store {
                 token: try row.id("token"),
                 org: try OrganizationID(row.get("org")),
                 scopes: Self.scopes(try row.get("scopes")),
-                account: try row.optionalID("account")
+                account: try row.optionalID("account"),
+                expiresAt: try row.get("expires_at")
             )
         }
         return grants
@@ -50,14 +54,15 @@ extension Store {
 }
 
 extension TenantStore {
-    /// Stores a token by its hash. `lifetime` nil means that it does not expire. With `parent` it is a session of that
-    /// token, whose expired sessions go on this occasion.
+    /// Stores a token by its hash. `lifetime` nil means that it does not expire, but for `notAfter`, in seconds since 1970.
+    /// With `parent` it is a session of that token, whose expired sessions go on this occasion.
     package func createToken(
         _ id: TokenID,
         name: String,
         hash: [UInt8],
         scopes: Set<Scope>,
         lifetime: Duration?,
+        notAfter: Int64? = nil,
         parent: TokenID? = nil,
         account: AccountID? = nil
     ) async throws -> TokenRecord {
@@ -72,8 +77,9 @@ extension TenantStore {
             ), made AS (
                 INSERT INTO turnpike.tokens (token, org, name, hash, scopes, expires_at, parent, account)
                 VALUES (\(id.text)::uuid, \(self.org.text)::text, \(name)::text, \(hash)::bytea, \(names)::text[],
-                    now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond', \(parent?.text)::uuid,
-                    \(account?.text)::uuid)
+                    least(now() + \(lifetime?.milliseconds)::bigint * interval '1 millisecond',
+                        to_timestamp(\(notAfter)::bigint)),
+                    \(parent?.text)::uuid, \(account?.text)::uuid)
                 RETURNING *
             ), \(auditing: entry, of: "made")
             SELECT \(unescaped: Self.tokenColumns) FROM made
@@ -111,14 +117,21 @@ extension TenantStore {
     }
 
     /// Gives a token another secret. The one before stays good for `overlap`, and the sessions that were opened with it
-    /// no longer than it. Nil when there is no such token, or it works no longer, or is a session itself.
-    package func rotateToken(_ id: TokenID, hash: [UInt8], overlap: Duration) async throws -> TokenRecord? {
+    /// no longer than it. The token ends at `notAfter` at the latest, in seconds since 1970. Nil when there is no such
+    /// token, or it works no longer, or is a session itself.
+    package func rotateToken(
+        _ id: TokenID,
+        hash: [UInt8],
+        overlap: Duration,
+        notAfter: Int64? = nil
+    ) async throws -> TokenRecord? {
         let entry = try self.entry(.tokenRotate, id.text, ["overlap_seconds": .integer(overlap.milliseconds / 1_000)])
         return try await self.pool.query(
             """
             WITH rotated AS (
                 UPDATE turnpike.tokens SET hash = \(hash)::bytea, previous_hash = hash,
-                    previous_until = now() + \(overlap.milliseconds)::bigint * interval '1 millisecond'
+                    previous_until = now() + \(overlap.milliseconds)::bigint * interval '1 millisecond',
+                    expires_at = least(expires_at, to_timestamp(\(notAfter)::bigint))
                 WHERE org = \(self.org.text)::text AND token = \(id.text)::uuid AND parent IS NULL
                     AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
                 RETURNING *

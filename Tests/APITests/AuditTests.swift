@@ -75,6 +75,36 @@ struct AuditTests {
         }
     }
 
+    @Test("a token that another made or rotated ends no later than that one")
+    func lifetimes() async throws {
+        try await APIFixture.with { fixture in
+            func make(_ maker: Probe, _ body: String) async throws -> (token: JSONValue, probe: Probe) {
+                let token = try #require(try await maker.send("POST", "/v1/tokens", body).json()["token"])
+                return (token, Probe(port: fixture.port, token: token["secret"]?.text))
+            }
+            let short = try await make(
+                fixture.client,
+                #"{"name":"s","scopes":["admin"],"expires_in_seconds":600}"#
+            )
+            let end = try #require(short.token["expires_at"]?.text)
+            for life in ["", #","expires_in_seconds":86400"#] {
+                let child = try await make(short.probe, #"{"name":"c","scopes":["turns"]\#(life)}"#)
+                let childsEnd = try #require(child.token["expires_at"]?.text)
+                #expect(childsEnd <= end)
+            }
+            let brief = try await make(short.probe, #"{"name":"b","scopes":["turns"],"expires_in_seconds":5}"#)
+            let briefsEnd = try #require(brief.token["expires_at"]?.text)
+            #expect(briefsEnd < end)
+            // What has no end of its own gets one with a secret that such a token may know.
+            let lasting = try await make(fixture.client, #"{"name":"l","scopes":["turns"]}"#)
+            #expect(lasting.token["expires_at"]?.text == nil)
+            let id = try #require(lasting.token["id"]?.text)
+            let rotated = try await short.probe.send("POST", "/v1/tokens/\(id)/rotate").json()["token"]
+            let rotatedsEnd = try #require(rotated?["expires_at"]?.text)
+            #expect(rotatedsEnd <= end)
+        }
+    }
+
     @Test("a stream with nothing to say ends soon after its token was revoked, on another replica too")
     func silentStream() async throws {
         try await APIFixture.with { fixture in

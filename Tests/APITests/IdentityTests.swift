@@ -271,6 +271,8 @@ struct IdentityTests {
             #expect(try await chief.send("PUT", "/v1/agents/theirs", agent).status == 200)
             let entries = try await chief.send("GET", "/v1/audit?limit=1").json()["entries"]?.elements
             #expect(entries?.first?["actor"]?.text == "identity:https://id.example/#u-1")
+            let made = try await chief.send("POST", "/v1/tokens", #"{"name":"t","scopes":["turns"]}"#).json()
+            #expect(made["token"]?["expires_at"]?.text != nil, "it ends with the chief's")
             time.withLock { $0 += 90 }
             #expect(try await user.send("GET", "/v1/session").status == 401)
             // The gateway's own tokens are none of the provider's business.

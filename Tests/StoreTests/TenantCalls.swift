@@ -58,13 +58,13 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
             return try await $0.put($1.victim.agent, other)
         },
         TenantCall("deleteAgent(_:)") { try await $0.deleteAgent($1.victim.agent) },
-        TenantCall("createToken(_:name:hash:scopes:lifetime:parent:account:)") {
+        TenantCall("createToken(_:name:hash:scopes:lifetime:notAfter:parent:account:)") {
             let hash = [UInt8](repeating: $0.org == $1.victim.org ? 1 : 2, count: 32)
             return try await $0.createToken(freshID(), name: "x", hash: hash, scopes: [.admin], lifetime: nil)
         },
         TenantCall("tokens()") { store, _ in try await store.tokens() },
         TenantCall("revokeToken(_:)") { try await $0.revokeToken($1.token) },
-        TenantCall("rotateToken(_:hash:overlap:)") {
+        TenantCall("rotateToken(_:hash:overlap:notAfter:)") {
             try await $0.rotateToken($1.token, hash: [UInt8](repeating: 3, count: 32), overlap: .zero) as Any
         },
         TenantCall("audit(before:limit:)") { store, fixture in

@@ -76,7 +76,7 @@ package final class IdentityProvider: Sendable {
         guard let key else { throw TokenFlaw.unknownKey }
         let claims = try token.claims(signedBy: key)
         let end = try self.check(claims)
-        return (try self.principal(claims), end)
+        return (try self.principal(claims, until: end), end)
     }
 
     /// Who issued it, for whom, from when, until when. Returns the end.
@@ -108,14 +108,15 @@ package final class IdentityProvider: Sendable {
         return seconds
     }
 
-    private func principal(_ claims: [String: JSONValue]) throws(TokenFlaw) -> Principal {
+    private func principal(_ claims: [String: JSONValue], until end: Int64) throws(TokenFlaw) -> Principal {
         guard let subject = claims["sub"]?.text, (1...255).contains(subject.utf8.count) else { throw .claim("sub") }
         let scopes = Self.words(Self.value(claims, self.configuration.scopeClaim))
             .compactMap { self.configuration.scopes[$0] }
         return Principal(
             org: try self.organization(claims),
             identity: Identity(issuer: self.configuration.issuer, subject: subject),
-            scopes: scopes.reduce(into: []) { $0.formUnion($1) }
+            scopes: scopes.reduce(into: []) { $0.formUnion($1) },
+            expiresAt: end
         )
     }
 

@@ -243,7 +243,7 @@ extension Operation {
     private static let installation: [String: Operation] = [
         "GET /v1/tokens": Operation("List the organization's tokens.", .json("Tokens")),
         "POST /v1/tokens": Operation(
-            "Make a token; the answer alone shows its secret.",
+            "Make a token that ends no later than the caller's own; the answer alone shows its secret.",
             body: "TokenRequest",
             .json("OneToken"),
             statuses: [201]
@@ -256,7 +256,7 @@ extension Operation {
             .json("Quotas")
         ),
         "POST /v1/tokens/{token}/rotate": Operation(
-            "Give a token another secret; the one before stays good for a while.",
+            "Give a token another secret, until the caller's own ends; the one before stays good for a while.",
             body: "Rotation",
             isBodyOptional: true,
             .json("OneToken")
