@@ -179,7 +179,8 @@ extension Store {
                     AS l (id, turn, seen_at, counted, begins, reason, type, data, grace)
             ), held AS (
                 SELECT c.id FROM turnpike.conversations c JOIN looked l ON l.id = c.id
-                WHERE c.owner_nonce IS NULL AND c.queued > 0 AND c.absent_at IS NOT DISTINCT FROM l.seen_at::timestamptz
+                WHERE c.owner_nonce IS NULL AND c.parked IS NULL AND c.queued > 0
+                    AND c.absent_at IS NOT DISTINCT FROM l.seen_at::timestamptz
                 FOR UPDATE OF c SKIP LOCKED
             ), waiting AS (
                 UPDATE turnpike.turns t SET deferred_for = l.reason
@@ -214,7 +215,7 @@ extension Store {
                 SET owner_account = NULL, absent_ms = 0, absent_at = NULL, ready_at = now(),
                     last_event = c.last_event + 1
                 WHERE c.id = \(number.value)::bigint AND c.owner_account = \(account.text)::uuid
-                    AND c.owner_nonce IS NULL AND c.queued > 0
+                    AND c.owner_nonce IS NULL AND c.parked IS NULL AND c.queued > 0
                 RETURNING c.id, c.last_event
             ), logged AS (
                 INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)

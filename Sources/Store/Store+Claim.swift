@@ -163,7 +163,7 @@ extension Store {
     }
 
     /// Fails a turn that never reached a worker: outcome, dead letter and event in one transaction. Returns false when
-    /// the turn is no longer queued.
+    /// the turn is no longer queued, or its conversation is parked by now.
     package func failQueued(
         _ number: ConversationNumber,
         turn: TurnID,
@@ -175,7 +175,7 @@ extension Store {
         let rows = try await self.pool.query(
             """
             WITH held AS (
-                SELECT id FROM turnpike.conversations WHERE id = \(number.value)::bigint FOR UPDATE
+                SELECT id FROM turnpike.conversations WHERE id = \(number.value)::bigint AND parked IS NULL FOR UPDATE
             ), ended AS (
                 UPDATE turnpike.turns t SET state = 'failed', ended_at = now()
                 FROM held WHERE t.turn = \(turn.text)::uuid AND t.conversation_id = held.id AND t.state = 'queued'
@@ -188,7 +188,7 @@ extension Store {
                 SELECT turn, org, \(code.rawValue)::text, \(message)::text, attempt FROM ended
             ), moved AS (
                 UPDATE turnpike.conversations c
-                SET queued = c.queued - 1, last_event = c.last_event + 1, parked = nullif(c.parked, ended.turn),
+                SET queued = c.queued - 1, last_event = c.last_event + 1,
                     ready_at = CASE WHEN c.owner_nonce IS NULL AND c.queued > 1 THEN now() END
                 FROM ended, held WHERE c.id = held.id
                 RETURNING c.id, c.last_event

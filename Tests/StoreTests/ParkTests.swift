@@ -80,6 +80,23 @@ struct ParkTests {
         try await fixture.tenant.decideApproval(question.id, option: option, reason: nil, by: freshID())
     }
 
+    @Test("a turn that has parked since somebody looked neither fails nor moves for want of an account")
+    func late() async throws {
+        let fixture = try await StoreFixture.make()
+        let (term, turn, deployment) = try await fixture.hold("c")
+        let number = term.fence.conversation
+        let (parked, questions) = try await self.park(turn, term.fence, "a", in: fixture)
+        #expect(parked == .waits)
+        try await self.release(term, deployment, fixture)
+        let store = fixture.store
+        #expect(try await !store.failQueued(number, turn: turn.id, code: .accountUnavailable, message: "x"))
+        let account: AccountID = freshID()
+        try await fixture.pool.query("UPDATE turnpike.conversations SET owner_account = \(account.text)::uuid")
+        #expect(try await !store.migrate(number, turn: turn.id, from: account))
+        #expect(try await self.decide(questions[0], "allow", fixture)?.wakes == true)
+        #expect(try await fixture.tenant.turn(turn.id)?.state == .queued)
+    }
+
     @Test("a turn that parks again and again without anybody to ask ends; a question begins the count anew")
     func endless() async throws {
         let fixture = try await StoreFixture.make()
