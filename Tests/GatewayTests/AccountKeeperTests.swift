@@ -1,5 +1,6 @@
 import Domain
 import Postgres
+import TestKit
 import Testing
 
 @testable import Gateway
@@ -12,6 +13,25 @@ struct AccountKeeperTests {
 
     private func failed(_ fixture: GatewayFixture) async throws -> Int {
         try await fixture.count("SELECT count(*) FROM turnpike.outcomes WHERE code = 'account_unavailable'")
+    }
+
+    @Test("an entry whose organization does not exist keeps no other account from being hosted")
+    func badEntry() async throws {
+        try await GatewayFixture.with({ $0.works = false }) { fixture in
+            try await eventually("the replica's record") {
+                try await fixture.count("SELECT count(*) FROM turnpike.replicas") == 1
+            }
+            let provider = try ProviderID("p")
+            var configuration = GatewayConfiguration(replica: fixture.replica.id, label: "test", version: "test")
+            configuration.accounts = [try OrganizationID("nowhere"), fixture.org].map { org in
+                AccountHosting(identity: AccountIdentity(org: org, provider: provider, principal: "seat"))
+            }
+            let tools = fixture.gateway.dispatcher.tools
+            try await AccountKeeper(tools: tools, configuration: configuration).host()
+            let hosted = tools.accounts.fitting(AccountNeed(provider: "p"), org: fixture.org, owner: nil)
+            #expect(hosted.count == 1)
+            #expect(try await fixture.count("SELECT count(*) FROM turnpike.account_hosts") == 1)
+        }
     }
 
     @Test("a look sees to all conversations, however few it reads at once, and each wait is told once")
