@@ -144,11 +144,19 @@ package struct RemoteDesk: Sendable {
 
     private func putBack(_ claim: Claim, _ next: QueuedTurn, _ deferral: Deferral) async throws {
         let isPinned = claim.owner != nil
-        switch deferral.verdict(waited: next.deferredFor, isPinned: isPinned, limits: self.limits) {
+        let beginsAnew = deferral.beginsAnew(next, isPinned: isPinned)
+        let waited = beginsAnew ? nil : next.deferredFor
+        switch deferral.verdict(waited: waited, isPinned: isPinned, limits: self.limits) {
         case .giveUp: try await self.giveUp(claim, next, deferral.failureCode, deferral.description)
         case .lookAgain(let delay):
             try await reaching {
-                try await self.store.putBack(claim.number, turn: next.id, reason: deferral.description, delay: delay)
+                try await self.store.putBack(
+                    claim.number,
+                    turn: next.id,
+                    reason: deferral.description,
+                    delay: delay,
+                    beginsAnew: beginsAnew
+                )
             }
         }
     }
