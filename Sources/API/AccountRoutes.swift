@@ -46,7 +46,12 @@ struct AccountRoutes: Sendable {
             throw APIError.invalid("name", "must be 1 to 128 bytes without control characters")
         }
         let lifetime = try body.integer("expires_in_seconds", in: 1...315_360_000).map { Duration.seconds($0) }
-        let (record, secret) = try await call.tenant.enrol(id, name: name, lifetime: lifetime)
+        let (record, secret) = try await call.tenant.enrol(
+            id,
+            name: name,
+            lifetime: lifetime,
+            notAfter: call.principal.expiresAt
+        )
         return .json(
             JSONWriter.object { $0.member("token") { $0.members(of: record, secret: secret) } },
             status: 201

@@ -48,11 +48,12 @@ extension Tenant {
     }
 
     /// Creates a token that enrols remote workers which act as the account, and returns its secret, which is shown only
-    /// here. Throws `notFound`.
+    /// here. It ends at `notAfter` at the latest, in seconds since 1970. Throws `notFound`.
     package func enrol(
         _ id: AccountID,
         name: String,
-        lifetime: Duration?
+        lifetime: Duration?,
+        notAfter: Int64?
     ) async throws -> (record: TokenRecord, secret: String) {
         _ = try await self.account(id)
         let (secret, token) = (TokenSecret.make(), try NewID.make(TokenID.self))
@@ -63,6 +64,7 @@ extension Tenant {
                 hash: secret.hash,
                 scopes: [],
                 lifetime: lifetime,
+                notAfter: notAfter,
                 account: id
             )
         }

@@ -28,8 +28,7 @@ struct AccountKeeperTests {
             }
             let tools = fixture.gateway.dispatcher.tools
             try await AccountKeeper(tools: tools, configuration: configuration).host()
-            let hosted = tools.accounts.fitting(AccountNeed(provider: "p"), org: fixture.org, owner: nil)
-            #expect(hosted.count == 1)
+            #expect(tools.accounts.withRoom(or: { _ in false }).count == 1)
             #expect(try await fixture.count("SELECT count(*) FROM turnpike.account_hosts") == 1)
         }
     }
