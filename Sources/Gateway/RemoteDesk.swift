@@ -145,18 +145,13 @@ package struct RemoteDesk: Sendable {
     private func putBack(_ claim: Claim, _ next: QueuedTurn, _ deferral: Deferral) async throws {
         let isPinned = claim.owner != nil
         let beginsAnew = deferral.beginsAnew(next, isPinned: isPinned)
-        let waited = beginsAnew ? nil : next.deferredFor
+        let (waited, reason) = (beginsAnew ? nil : next.deferredFor, deferral.description)
         switch deferral.verdict(waited: waited, isPinned: isPinned, limits: self.limits) {
-        case .giveUp: try await self.giveUp(claim, next, deferral.failureCode, deferral.description)
+        case .giveUp: try await self.giveUp(claim, next, deferral.failureCode, reason)
         case .lookAgain(let delay):
             try await reaching {
-                try await self.store.putBack(
-                    claim.number,
-                    turn: next.id,
-                    reason: deferral.description,
-                    delay: delay,
-                    beginsAnew: beginsAnew
-                )
+                let (number, turn) = (claim.number, next.id)
+                try await self.store.putBack(number, turn: turn, reason: reason, delay: delay, beginsAnew: beginsAnew)
             }
         }
     }

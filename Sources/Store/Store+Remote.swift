@@ -41,11 +41,12 @@ extension Store {
             SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.owner_account, false AS is_new,
                 NULL AS excluded,
                 turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key, next.turn, next.run,
+                next.deferred_for,
                 (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
                 n.configuration, n.version
             FROM claimed
             LEFT JOIN LATERAL (
-                SELECT t.turn, t.run, t.deferred_since FROM turnpike.turns t
+                SELECT t.turn, t.run, t.deferred_since, t.deferred_for FROM turnpike.turns t
                 WHERE t.conversation_id = claimed.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
             ) next ON true
             JOIN turnpike.agents n ON n.org = claimed.org AND n.agent = claimed.agent
