@@ -30,6 +30,7 @@ struct CrossTenantCase: Sendable {
         "POST /v1/approvals/{approval}": [#"{"decision":"allow"}"#],
         "POST /v1/tokens/{token}/rotate": [#"{"overlap_seconds":60}"#],
         "PUT /v1/agents/{agent}": [#"{"driver":"command","command":["cat"]}"#],
+        "PUT /v1/schedules/{schedule}": [#"{"cron":"0 0 1 1 *","input":"x"}"#],
         "POST /v1/chat/completions": [#"{"model":"{agent}","messages":[{"role":"user","content":"x"}]}"#],
         "POST /v1/responses": [
             #"{"model":"{agent}","input":"x"}"#,
@@ -44,7 +45,7 @@ struct CrossTenantCase: Sendable {
     ]
     /// What is not refused: an agent of the same name is another agent, and of no agent there is an empty list.
     private static let others = [
-        "PUT /v1/agents/{agent}": 200, "GET /v1/agents/{agent}/conversations": 200,
+        "PUT /v1/agents/{agent}": 200, "PUT /v1/schedules/{schedule}": 200, "GET /v1/agents/{agent}/conversations": 200,
     ]
 
     static func all(_ routes: [Route]) -> [CrossTenantCase] {

@@ -44,7 +44,12 @@ struct CrossTenantTests {
             for one in cases where !one.placeholders.isEmpty && !one.isForOperators && one.route.method != "DELETE" {
                 try await Self.askOwner(one, fixture, names)
             }
-            for one in cases where !one.placeholders.isEmpty && !one.isForOperators && one.route.method == "DELETE" {
+            let deleting = cases.filter {
+                !$0.placeholders.isEmpty && !$0.isForOperators && $0.route.method == "DELETE"
+            }
+            // What lies within something else first.
+            for one in deleting.filter({ $0.placeholders.count > 1 }) + deleting.filter({ $0.placeholders.count == 1 })
+            {
                 try await Self.askOwner(one, fixture, names)
             }
         }
@@ -122,6 +127,14 @@ struct CrossTenantTests {
         #expect(response["status"]?.text == "completed")
         let items = try await fixture.client.send("GET", "/v1/conversations/\(thread)/items").json()
         let token = try await fixture.client.send("POST", "/v1/tokens", #"{"name":"t","scopes":["turns"]}"#).json()
+        let rule = try await fixture.client.send("POST", "/v1/approval-rules", #"{"effect":"ask","tool":"x"}"#).json()
+        let account = try await fixture.client.send(
+            "POST",
+            "/v1/accounts",
+            #"{"provider":"p","principal":"\#(self.canary)","label":"private-label"}"#
+        ).json()
+        let plan = #"{"cron":"0 0 1 1 *","input":"\#(self.canary)"}"#
+        #expect(try await fixture.client.send("PUT", "/v1/schedules/private-s", plan).status == 200)
         let nobody = "0198a1b2-0000-7000-8000-000000000001"
         let digits = nobody.replacing("-", with: "")
         return [
@@ -132,6 +145,9 @@ struct CrossTenantTests {
             "item": (try #require(items["data"]?.elements?.first?["id"]?.text), "msg_\(digits)_in"),
             "response": (try #require(response["id"]?.text), "resp_\(digits)"),
             "approval": (try await self.question(fixture), nobody),
+            "rule": (try #require(rule["rule"]?["id"]?.text), nobody),
+            "account": (try #require(account["account"]?["id"]?.text), nobody),
+            "label": ("private-label", "nobodys-label"), "schedule": ("private-s", "nobodys-s"),
             "token": (try #require(token["token"]?["id"]?.text), nobody),
         ]
     }
@@ -172,6 +188,11 @@ struct CrossTenantTests {
                 UNION ALL SELECT t::text FROM turnpike.turns t WHERE org = 'acme'
                 UNION ALL SELECT t::text FROM turnpike.approvals t WHERE org = 'acme'
                 UNION ALL SELECT t::text FROM turnpike.threads t WHERE org = 'acme'
+                UNION ALL SELECT t::text FROM turnpike.approval_rules t WHERE org = 'acme'
+                UNION ALL SELECT t::text FROM turnpike.accounts t WHERE org = 'acme'
+                UNION ALL SELECT t::text FROM turnpike.account_labels t WHERE org = 'acme'
+                UNION ALL SELECT t::text FROM turnpike.schedules t WHERE org = 'acme'
+                UNION ALL SELECT t::text FROM turnpike.quotas t WHERE org = 'acme'
                 UNION ALL SELECT t::text FROM turnpike.openai_turns t WHERE org = 'acme'
                 UNION ALL SELECT t.conversation_id || ' ' || t.seq || t.type FROM turnpike.events t
                     JOIN turnpike.conversations c ON c.id = t.conversation_id WHERE c.org = 'acme'
