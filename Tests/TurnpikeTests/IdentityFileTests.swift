@@ -18,7 +18,7 @@ struct IdentityFileTests {
         let folder = try ScratchDirectory()
         _ = try IdentityFile(path: try folder.write(Self.good, to: "good.json"))
         let bad = try folder.write(Self.good.replacing("fixed", with: "fix"), to: "bad.json")
-        for (path, word) in [(bad, "organization"), (folder.file("none.json"), "cannot read")] {
+        for (path, word) in [(bad, "fix is no member"), (folder.file("none.json"), "cannot read")] {
             let failure = #expect(throws: CommandFailure.self) { try IdentityFile(path: path) }
             #expect(failure?.exit == .usage)
             #expect(failure?.message.contains(word) == true, "\(failure?.message ?? "")")
