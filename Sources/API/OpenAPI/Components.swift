@@ -80,6 +80,10 @@ enum Components {
         "Speaker": Schema.object(["organization": Schema.name, "scopes": Schema.list(Schema.text)]),
     ]
 
+    /// Five fields or a word for them; `CronExpression` looks at their values.
+    private static let cron =
+        "^ *(@(hourly|daily|weekly|monthly|yearly)|[-*/,0-9A-Za-z]+( +[-*/,0-9A-Za-z]+){4}) *$"
+
     private static let native: [String: JSONValue] = [
         "TurnRequest": Schema.request(
             [
@@ -93,12 +97,10 @@ enum Components {
         ),
         "ScheduleRequest": Schema.request(
             [
-                "agent": Schema.name, "cron": Schema.text(1...200), "time_zone": Schema.text(1...100),
+                "agent": Schema.name, "cron": Schema.text(1...200, pattern: Self.cron),
+                "time_zone": Schema.text(1...100),
                 "catch_up": Schema.choice(CatchUp.allCases.map(\.rawValue)), "paused": Schema.flag,
-                "input": Schema.either(
-                    Schema.text(1...1_000_000),
-                    Schema.list(Schema.reference("TextPart"), atLeast: 1)
-                ),
+                "input": Schema.reference("Input"),
             ],
             required: ["cron", "input"]
         ),
@@ -112,7 +114,6 @@ enum Components {
         "Schedules": Schema.object([
             "schedules": Schema.list(Schema.reference("Schedule")), "next": Schema.orNull(Schema.name),
         ]),
-        "TextPart": Schema.object(["type": Schema.choice(["text"]), "text": Schema.text(1...1_000_000)]),
         "SubmittedTurn": Schema.object([
             "turn": Schema.object([
                 "id": Schema.uuid, "seq": Schema.number, "position": Schema.number,
@@ -203,8 +204,8 @@ enum Components {
         "ModelAccess": Schema.request(
             [
                 "upstream": Schema.text(1...64, pattern: "^[a-z0-9_-]+$"),
-                "models": Schema.list(Schema.text(1...200)), "calls": Schema.integer(1...1_000_000),
-                "tokens": Schema.integer(1...1_000_000_000), "bytes": Schema.integer(1...(1 << 40)),
+                "models": Schema.list(Schema.something), "calls": Schema.integer(1...Int64.max),
+                "tokens": Schema.integer(1...Int64.max), "bytes": Schema.integer(1...Int64.max),
             ],
             required: ["upstream"]
         ),

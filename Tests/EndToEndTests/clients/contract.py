@@ -67,11 +67,17 @@ def fill():
     revocable = ask("POST", "/v1/tokens", {"name": "spare", "scopes": ["turns"]})["token"]["id"]
     account = ask("POST", "/v1/accounts", {"provider": "forge", "principal": "ann", "label": "seed"})["account"]["id"]
     rule = ask("POST", "/v1/approval-rules", {"effect": "deny", "tool": "seed"})["rule"]["id"]
+    recurring = {"agent": "echo", "cron": "@yearly", "input": "now", "paused": True}
+    for name in ("seeded", "spare-1"):
+        ask("PUT", f"/v1/schedules/{name}", recurring)
     return {
         "agent": ["echo", "keeper"], "model": ["echo"], "conversation": ["seeded", threads[0]], "turn": turns,
         "approval": [asked[0]["id"]], "response": responses[:1], "item": [item], "seq": [1, 2], "token": [revocable],
-        "account": [account], "label": ["seed"], "rule": [rule],
-    }, {"agent": ["spare-1", "spare-2"], "conversation": ["spare-1", "spare-2", threads[1]], "response": responses[1:]}
+        "account": [account], "label": ["seed"], "rule": [rule], "schedule": ["seeded"],
+    }, {
+        "agent": ["spare-1", "spare-2"], "schedule": ["spare-1"], "conversation": ["spare-1", "spare-2", threads[1]],
+        "response": responses[1:],
+    }
 
 
 def configuration(seeds, spares):
@@ -81,12 +87,14 @@ def configuration(seeds, spares):
         # PostgreSQL cannot hold U+0000, which the schemas do not say of every text; RouteTests see it refused.
         "[generation]", "allow-x00 = false",
         "[checks.positive_data_acceptance]", f"expected-statuses = {json.dumps(ACCEPTED)}",
-        "[dictionaries]", "few-seconds.values = [0, 1]",
+        "[dictionaries]", "few-seconds.values = [0, 1]", 'cron.values = ["@daily", "*/5 8-18 * * mon-fri"]',
+        'zone.values = ["UTC", "Europe/Berlin"]',
     ]
     for prefix, values in (("", seeds), ("spare-", spares)):
         lines += [f"{prefix}{name}.values = {json.dumps(list)}" for name, list in values.items()]
     lines += ["[parameters]", '"query.wait" = { dictionary = "few-seconds" }']
-    lines += ['"body.model" = { dictionary = "model", probability = 0.8 }']
+    lines += [f'"body.{name}" = {{ dictionary = "{source}", probability = 0.8 }}'
+              for name, source in (("model", "model"), ("cron", "cron"), ("time_zone", "zone"))]
     lines += [f'"path.{name}" = {{ dictionary = "{name}", probability = 0.8 }}' for name in seeds]
     for method in ("DELETE", "PUT"):
         lines += ["[[operations]]", f'include-method = "{method}"', "[operations.parameters]"]
