@@ -106,6 +106,11 @@ struct RouteTests {
             ("PUT", "/v1/agents/a", #"{"command":["x"],"retries":11}"#, 400, "invalid_request"),
             ("DELETE", "/v1/agents/missing", nil, 404, "not_found"),
             ("PUT", "/v1/organizations/a%2fb", nil, 400, "bad_request"),
+            ("GET", "/v1/responses/resp_\(String(repeating: "0", count: 32))?stream=1", nil, 400, "invalid_request"),
+            (
+                "GET", "/v1/responses/resp_\(String(repeating: "0", count: 32))?include_obfuscation=1", nil, 400,
+                "invalid_request"
+            ),
         ]
         try await APIFixture.with { fixture in
             for one in cases {

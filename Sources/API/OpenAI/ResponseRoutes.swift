@@ -96,6 +96,8 @@ struct ResponseRoutes: Sendable {
         let after = try query.integer("starting_after", in: 0...Int64(Int32.max))
         // Where a stream begins; a whole response has all of it anyway.
         let streams = try Self.flag(query["stream"], "stream")
+        // Padding against guesses by length, which nothing here sends either way.
+        _ = try Self.flag(query["include_obfuscation"], "include_obfuscation")
         let current = try await Self.current(call.tenant, id)
         guard streams else { return .json(current.object()) }
         let (start, number) = try await Self.start(call.tenant, id, after: after.map(Int.init) ?? -1)
