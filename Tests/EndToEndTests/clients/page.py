@@ -125,7 +125,9 @@ def survive(one, tab):
 def fits(tab):
     """What is wider than the window scrolls or breaks where it is, and hides nothing else."""
     say(tab, "```\n" + "a line that does not fit " * 20 + "\n```\n" + "x" * 300)
-    expect(last(tab).locator(".reply pre")).to_be_visible()
+    expect(last(tab).locator(".reply")).to_contain_text("x" * 300)
+    # Drawn anew with each word until then.
+    expect(last(tab).locator(".state")).to_have_text("")
     width = tab.viewport_size["width"]
     for part in (".said", ".reply", ".reply pre"):
         box = last(tab).locator(part).bounding_box()
