@@ -58,10 +58,8 @@ extension Store {
                 FROM ready ORDER BY 3, 2 LIMIT 3 * \(limit)::integer
             ), claimable AS (
                 SELECT c.id FROM fair f JOIN turnpike.conversations c ON c.id = f.id
-                WHERE c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
-                    AND c.parked IS NULL
-                ORDER BY f.place, f.ready_at LIMIT \(limit)::integer
-                FOR UPDATE OF c SKIP LOCKED
+                WHERE c.parked IS NULL AND c.ready_at <= now() - \(readyFor.milliseconds)::bigint * interval '1 millisecond'
+                ORDER BY f.place, f.ready_at LIMIT \(limit)::integer FOR UPDATE OF c SKIP LOCKED
             ), claimed AS (
                 UPDATE turnpike.conversations c
                 SET ready_at = now() + \(hold.milliseconds)::bigint * interval '1 millisecond'

@@ -93,10 +93,14 @@ struct AccountFile {
     /// Throws for what no process can be given, or what its worker would not get.
     private static func checkVariable(_ name: String, _ value: String) throws {
         guard !name.isEmpty, !name.contains("="), !name.utf8.contains(0), !value.utf8.contains(0) else {
-            throw Problem(description: "environment: \(name.debugDescription) has a name or value that no process can be given")
+            throw Problem(
+                description: "environment: \(name.debugDescription) has a name or value that no process can be given"
+            )
         }
         guard !name.hasPrefix(WorkerEnvironment.reserved) else {
-            throw Problem(description: "environment: \(name): names with \(WorkerEnvironment.reserved) are the gateway's")
+            throw Problem(
+                description: "environment: \(name): names with \(WorkerEnvironment.reserved) are the gateway's"
+            )
         }
     }
 

@@ -99,10 +99,10 @@ struct ScheduleTests {
 }
 
 extension StoreFixture {
-    fileprivate func schedule(_ catchUp: CatchUp = .skip) throws -> Schedule {
+    fileprivate func schedule(_ catchUp: CatchUp = .skip, cron: String = "* * * * *") throws -> Schedule {
         Schedule(
             agent: self.agent,
-            cron: try CronExpression("* * * * *"),
+            cron: try CronExpression(cron),
             timeZone: "UTC",
             catchUp: catchUp,
             input: TurnInput(text: "look"),
@@ -110,11 +110,13 @@ extension StoreFixture {
         )
     }
 
-    /// Sets up a schedule of every minute that is due since `seconds` ago.
-    fileprivate func due(_ name: String, seconds: Int64, catchUp: CatchUp = .skip) async throws {
+    /// Sets up a schedule that is due since `seconds` ago: of every minute when it is about missed runs, else of New Year,
+    /// so that no minute that begins meanwhile brings another run.
+    fileprivate func due(_ name: String, seconds: Int64, catchUp: CatchUp? = nil) async throws {
         let id = try ScheduleID(name)
         let due = try await self.tenant.now - seconds
-        _ = try await self.tenant.put(id, self.schedule(catchUp), next: due, submitter: freshID())
+        let schedule = try catchUp.map { try self.schedule($0) } ?? self.schedule(cron: "0 0 1 1 *")
+        _ = try await self.tenant.put(id, schedule, next: due, submitter: freshID())
         _ = try await self.pool.query(
             """
             UPDATE turnpike.schedules SET next_at = to_timestamp(\(due)::bigint), ready_at = to_timestamp(\(due)::bigint)
