@@ -213,8 +213,11 @@ struct Replica: Sendable {
         let reactor = try TestPlatform.reactor()
         self.id = freshID()
         self.metrics = Metrics()
+        var pooled = ConnectionPool.Configuration(conninfo: conninfo, size: 4)
+        // All suites run at once: what waits here waits for the processor.
+        pooled.waitDeadline = .seconds(30)
         self.pool = ConnectionPool(
-            configuration: .init(conninfo: conninfo, size: 4),
+            configuration: pooled,
             reactor: reactor,
             blocking: TestPlatform.blocking,
             log: .silent,
