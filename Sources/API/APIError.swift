@@ -92,6 +92,7 @@ extension APIError {
         switch error {
         case .notFound(let what): self.init(404, "not_found", "no such \(what)")
         case .deleted: self.init(410, "deleted", "the conversation was deleted; its name stays taken")
+        case .startsElsewhere: self.init(409, "starts_elsewhere", "the agent is remote: there is nothing to start here")
         case .conversationExists: self.init(409, "conversation_exists", "there is a conversation of this name already")
         case .fenced: self.init(409, "fenced", "the turn is no longer this worker's; nothing was written")
         case .labelTaken:

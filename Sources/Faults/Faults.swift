@@ -45,7 +45,8 @@ package enum Faults {
             )
             switch fault.action {
             case .exit: _exit(137)
-            case .stop: kill(getpid(), SIGSTOP)
+            // Of this thread, so that it takes no step more; the others stop with it.
+            case .stop: raise(SIGSTOP)
             case .delay(let delay): try? await Task.sleep(for: delay)
             case .error: throw InjectedFault(point: point)
             }

@@ -64,7 +64,7 @@ struct AgentChecker: Sendable {
 
 extension Tenant {
     /// Starts an agent once and stops it: as it is stored, or as `configuration` would have it. Throws `notFound`,
-    /// `invalid` or `noWorkerPlace`.
+    /// `invalid`, `startsElsewhere` or `noWorkerPlace`.
     package func check(_ id: AgentID, _ configuration: AgentConfiguration?) async throws -> AgentCheck {
         if let problem = configuration?.problems.first {
             throw GatewayError.invalid(member: problem.member, problem: problem.problem)
@@ -72,7 +72,7 @@ extension Tenant {
         let effective: AgentConfiguration
         if let configuration { effective = configuration } else { effective = try await self.agent(id).configuration }
         guard effective.driver != .remote else {
-            throw GatewayError.invalid(member: "driver", problem: "is remote: there is nothing to start here")
+            throw GatewayError.startsElsewhere
         }
         return try await self.checker.check(id, effective, org: self.org)
     }

@@ -8,6 +8,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case deleted
     /// There is a conversation of this name already.
     case conversationExists
+    /// The agent's workers are started by nobody here.
+    case startsElsewhere
     /// The label is another account's already.
     case labelTaken
     /// The turn is no longer this remote worker's.

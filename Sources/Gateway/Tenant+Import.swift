@@ -19,7 +19,7 @@ extension Tenant {
         }
         switch try await reaching({ try await self.store.importConversation(agent, id, turns: turns, owner: owner) }) {
         case .made: return try await self.conversation(agent, id)
-        case .unknownAccount: throw GatewayError.invalid(member: "account", problem: "is no account")
+        case .unknownAccount: throw GatewayError.notFound("account")
         case .taken:
             // Throws `deleted` where only the tombstone is left.
             _ = try await self.log(agent, id)

@@ -74,12 +74,14 @@ struct ImportTests {
                 (#"{}"#, "turns"), (#"{"turns":[]}"#, "turns"), (#"{"turns":[{"input":"x"}]}"#, "turns[0]"),
                 (#"{"turns":[{"input":"","reply":"x"}]}"#, "input"),
                 (#"{"turns":[{"input":"x","reply":"y"}],"account":"z"}"#, "account"),
-                (#"{"turns":[{"input":"x","reply":"y"}],"account":"\#(unknown)"}"#, "account"),
             ] {
                 let answer = try await fixture.client.send("POST", "\(Self.path)/c/import", body)
                 #expect(answer.status == 400, "\(body)")
                 #expect(try answer.json()["error"]?["param"]?.text == member, "\(body)")
             }
+            let stranger = #"{"turns":[{"input":"x","reply":"y"}],"account":"\#(unknown)"}"#
+            let answer = try await fixture.client.send("POST", "\(Self.path)/c/import", stranger)
+            #expect(answer.status == 404, "an account that there is not")
             let nobody = try await fixture.client.send(
                 "POST",
                 "/v1/agents/nobody/conversations/c/import",

@@ -245,7 +245,7 @@ struct RemoteTests {
             let remote = #"{"driver":"remote","command":["x"],"account":{"provider":"p"}}"#
             #expect(try await fixture.client.send("PUT", "/v1/agents/bad", remote).status == 400)
             #expect(try await fixture.client.send("PUT", "/v1/agents/bad", #"{"driver":"remote"}"#).status == 400)
-            #expect(try await fixture.client.send("POST", "/v1/agents/far/check").status == 400)
+            #expect(try await fixture.client.send("POST", "/v1/agents/far/check").status == 409)
         }
     }
 }

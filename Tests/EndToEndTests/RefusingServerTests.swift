@@ -7,8 +7,8 @@ extension EndToEnd {
         @Test("a server without write access or without a connection left is away, and turns go on after it")
         func refused() async throws {
             try await Installation.with { installation in
-                // Limits do not bind superusers; a member of theirs has their tables and not their freedom.
-                try await installation.pool.query("CREATE ROLE limited LOGIN IN ROLE postgres")
+                // Limits do not bind superusers.
+                try await installation.pool.query("CREATE ROLE limited LOGIN IN ROLE turnpike_gateway")
                 let replica = try await installation.replica(["database_url": installation.conninfo + " user=limited"])
                 let client = installation.client(replica.port)
                 try await client.putPaced()

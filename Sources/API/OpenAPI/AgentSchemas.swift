@@ -75,6 +75,23 @@ enum AgentSchemas {
     static let rules: [String: JSONValue] = [
         "allOf": [
             [
+                "if": ["properties": ["driver": ["const": "remote"]], "required": ["driver"]],
+                // Nothing is started for it here.
+                "then": [
+                    "properties": [
+                        "command": Self.nothing, "mcp_servers": Self.nothing, "account": ["type": "object"],
+                        "isolation": ["enum": ["none", nil]],
+                        "snapshots": Schema.orNull(["properties": ["kind": ["enum": ["blob", nil]]]]),
+                    ],
+                    "required": ["account"],
+                ],
+                "else": ["properties": ["command": ["type": "array", "minItems": 1]], "required": ["command"]],
+            ],
+            [
+                "if": ["properties": ["network": ["const": "none"]], "required": ["network"]],
+                "then": ["properties": ["model": ["type": "null"]]],
+            ],
+            [
                 "if": ["properties": ["driver": ["const": "command"]], "required": ["driver"]],
                 "then": [
                     "properties": ["warm": ["enum": [0, nil]], "mcp_servers": Self.nothing],

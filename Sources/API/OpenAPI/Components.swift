@@ -168,7 +168,7 @@ enum Components {
             [
                 // The program; its arguments may be empty.
                 "command": [
-                    "type": "array", "minItems": 1, "items": Schema.text(0...131_071),
+                    "type": "array", "items": Schema.text(0...131_071),
                     "prefixItems": [Schema.text(1...131_071)],
                 ],
                 "driver": Schema.choice(DriverKind.allCases.map(\.rawValue)),
@@ -198,7 +198,7 @@ enum Components {
                 "mcp_servers": Schema.list(AgentSchemas.server), "limits": Schema.reference("AgentLimits"),
                 "model": Schema.reference("ModelAccess"),
             ],
-            required: ["command"],
+            required: [],
             rules: AgentSchemas.rules
         ),
         "ModelAccess": Schema.request(

@@ -83,7 +83,7 @@ extension Components {
             required: ["turns"]
         ),
         "EnrolmentRequest": Schema.request(
-            ["name": Schema.text(1...32, pattern: "^[ -~]*$"), "expires_in_seconds": Schema.integer(1...315_360_000)],
+            ["name": Schema.line(1...128), "expires_in_seconds": Schema.integer(1...315_360_000)],
             required: ["name"]
         ),
         "RemoteClaim": Schema.request(
