@@ -1,4 +1,4 @@
-internal import CArchive
+internal import CRuntime
 import Glibc
 import Runtime
 
@@ -116,7 +116,7 @@ package final class FileWatch: Sendable {
     /// Has the next write to the file change its times, however it is done: who has it mapped can write again where that
     /// was done before, and change none, until that has been written back.
     static func exposeWrites(_ file: Int32) {
-        if self.mayBeWritten(file) { _ = carchive_begin_writeback(file) }
+        if self.mayBeWritten(file) { _ = crt_begin_writeback(file) }
     }
 
     /// Whoever opens a file for writing while its lease is ours has the kernel send this, which would end the process.

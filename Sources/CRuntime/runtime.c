@@ -114,3 +114,5 @@ int crt_next_signal(int descriptor) {
 }
 
 void crt_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int crt_begin_writeback(int descriptor) { return sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE); }

@@ -9,7 +9,7 @@ enum ModuleRules {
     static let imports: [String: Set<String>] = [
         "Runtime": ["CRuntime"],
         "Crypto": ["CCrypto"],
-        "Archive": ["CArchive", "Crypto", "Runtime"],
+        "Archive": ["CArchive", "CRuntime", "Crypto", "Runtime"],
         "Postgres": ["CPostgres", "Runtime"],
         "HTTP": ["CCurlShim", "CRuntime", "Runtime"],
         "Subprocess": ["CRuntime", "CSubprocess", "Runtime"],

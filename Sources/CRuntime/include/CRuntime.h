@@ -48,5 +48,9 @@ long crt_raise_descriptor_limit(void);
 /// Has the allocator give every freed block of a MiB or more back to the system.
 void crt_return_large_blocks(void);
 
+/// Begins to write back what is dirty of the file, so that the next write through a mapping changes its times again.
+/// Returns -1 on failure, like sync_file_range(2), which Swift does not import.
+int crt_begin_writeback(int descriptor);
+
 /// Epoll flags as constants, since the macros do not all import.
 extern const uint32_t CRT_IN, CRT_OUT, CRT_RDHUP, CRT_HUP, CRT_ERR, CRT_EDGE;
