@@ -41,8 +41,11 @@ struct UpstreamTests {
         }
         try await TestServer.with(router) { server in
             try await Self.withClient { client in
-                for size in [0, 1, 5_000_000] {
-                    let body = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+                // Made of a few long blocks: byte by byte it would keep a processor from the suites beside this one.
+                let block = (0..<65_521).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+                for size in [0, 1, 1_500_000] {
+                    var body: [UInt8] = []
+                    while body.count < size { body += block.prefix(size - body.count) }
                     let request = UpstreamRequest(
                         method: "POST",
                         url: "http://127.0.0.1:\(server.port)/echo",
