@@ -183,8 +183,24 @@ static int talk(long milliseconds) {
     return 0;
 }
 
+// The last object of an array.
+static const char *last_object(const char *array) {
+    const char *last = NULL;
+    int depth = 0;
+    for (const char *at = array; at && *at; at++) {
+        if (*at == '"') at = string_end(at);
+        if (!*at) break;
+        if (*at == '{' && depth == 1) last = at;
+        if (*at == '{' || *at == '[') depth++;
+        if (*at == '}' || *at == ']') depth--;
+        if (depth == 0) break;
+    }
+    return last;
+}
+
 static void prompt(const char *id, const char *parameters) {
-    const char *text = member(member(parameters, "prompt"), "text");
+    // What was said before a fresh worker comes first, if anything; what the user says now comes last.
+    const char *text = member(last_object(member(parameters, "prompt")), "text");
     const char *wants = member(member(member(parameters, "_meta"), "turnpike"), "wants");
     char item[128] = "", wish[8] = "";
     long milliseconds = 0;
