@@ -18,8 +18,12 @@ package enum StoreDatabase {
 
     /// A pool on a fresh migrated database.
     package static func pool(size: Int) async throws -> ConnectionPool {
-        ConnectionPool(
-            configuration: .init(conninfo: try await self.fresh(), size: size),
+        var configuration = ConnectionPool.Configuration(conninfo: try await self.fresh(), size: size)
+        // All suites of a process run at once: what waits here waits for the processor.
+        configuration.waitDeadline = .seconds(60)
+        configuration.requestDeadline = .seconds(60)
+        return ConnectionPool(
+            configuration: configuration,
             reactor: try TestPlatform.reactor(),
             blocking: TestPlatform.blocking,
             log: .silent,
