@@ -75,8 +75,11 @@ extension EndToEnd {
                 "WITH claimable AS", "h.epoch", "WITH selected AS ( SELECT m.turn", "turnpike.presence_key(replica)",
                 "INSERT INTO turnpike.replicas", "WITH RECURSIVE owners", "FROM turnpike.tokens",
                 "FROM turnpike.agents WHERE", "SELECT c.id, c.epoch, c.owner_nonce FROM",
-                "WITH held AS ( UPDATE turnpike.conversations SET last_event",
+                "WITH held AS ( UPDATE turnpike.conversations SET last_event", "AS need, c.absent_ms",
+                "FROM turnpike.schedules",
             ]
+            // Turns are pipelines; only the look for schedules opens a transaction by hand.
+            if ["BEGIN", "COMMIT", "ROLLBACK"].contains(statement) { return true }
             return marks.contains { statement.contains($0) }
         }
 
