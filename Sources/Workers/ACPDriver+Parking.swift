@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 
 // Turnpike's extension for turns that wait for people without a worker: how an agent leaves one, how it is given one to go

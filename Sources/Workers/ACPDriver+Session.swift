@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 
 // From `initialize` to a session that knows what its conversation said: opened again where the agent can, with the

@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 
 // What an agent says within a turn: updates, questions, and the result that ends it.

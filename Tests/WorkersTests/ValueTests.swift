@@ -41,19 +41,6 @@ import Testing
         #expect(try JSONReader.read(line) == value)
     }
 
-    @Test("base64 is read and written as in RFC 4648, and nothing else is read")
-    func base64() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            #expect(Base64.encode(Array(bytes.utf8)) == text)
-            #expect(Base64.decode(text) == Array(bytes.utf8))
-        }
-        for text in ["Zg", "Zg=", "Zh==", "Z===", "====", "Zm9v\n", "Zm 9", "Zm9-"] {
-            #expect(Base64.decode(text) == nil, "\(text)")
-        }
-        let all = (0...255).map(UInt8.init)
-        #expect(Base64.decode(Base64.encode(all)) == all)
-    }
-
     @Test("UTF-8 in pieces is the text in one, wherever it is cut")
     func pieces() {
         let text = "aé€😀z"
