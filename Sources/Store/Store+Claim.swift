@@ -69,21 +69,28 @@ extension Store {
             )
             SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.is_new, claimed.owner_account,
                 CASE WHEN claimed.excluded_until > now() THEN array_to_json(claimed.excluded) END AS excluded,
-                turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
-                next.turn, next.run, next.deferred_for,
-                (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
-                a.configuration, coalesce(a.version, 0) AS version
-            FROM claimed
-            LEFT JOIN LATERAL (
-                SELECT t.turn, t.run, t.deferred_since, t.deferred_for FROM turnpike.turns t
-                WHERE t.conversation_id = claimed.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
-            ) next ON true
+                \(unescaped: Self.headColumns), a.configuration, coalesce(a.version, 0) AS version
+            FROM claimed \(unescaped: Self.head)
             LEFT JOIN turnpike.agents a ON a.org = coalesce(claimed.org, 'default') AND a.agent = claimed.agent
             """
         )
         if !rows.isEmpty { try await Self.reach(.claimCommitted) }
         return try rows.map(Self.claim)
     }
+
+    /// Of each conversation in `claimed`: its lock's key and the oldest turn of its queue, as columns.
+    static let headColumns = """
+        turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
+        next.turn, next.run, next.deferred_for,
+        (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms
+        """
+    /// Where `headColumns` come from.
+    static let head = """
+        LEFT JOIN LATERAL (
+            SELECT t.turn, t.run, t.deferred_since, t.deferred_for FROM turnpike.turns t
+            WHERE t.conversation_id = claimed.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
+        ) next ON true
+        """
 
     static func claim(_ row: Row) throws -> Claim {
         var next: QueuedTurn?

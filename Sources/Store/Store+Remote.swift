@@ -39,16 +39,8 @@ extension Store {
                 RETURNING c.id, c.org, c.agent, c.conversation, c.owner_account
             )
             SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.owner_account, false AS is_new,
-                NULL AS excluded,
-                turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key, next.turn, next.run,
-                next.deferred_for,
-                (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms,
-                n.configuration, n.version
-            FROM claimed
-            LEFT JOIN LATERAL (
-                SELECT t.turn, t.run, t.deferred_since, t.deferred_for FROM turnpike.turns t
-                WHERE t.conversation_id = claimed.id AND t.state = 'queued' ORDER BY t.seq LIMIT 1
-            ) next ON true
+                NULL AS excluded, \(unescaped: Self.headColumns), n.configuration, n.version
+            FROM claimed \(unescaped: Self.head)
             JOIN turnpike.agents n ON n.org = claimed.org AND n.agent = claimed.agent
             """,
         ])
