@@ -148,9 +148,30 @@ package enum Deferral: Sendable, Hashable {
         isPinned && !Self.ofBusyOwner.contains(self) && Self.ofBusyOwner.contains { $0.description == next.reason }
     }
 
+    /// What to do with the claimed `next`, and whether its wait begins anew with that.
+    package func ruling(on claim: Claim, _ next: QueuedTurn, limits: Limits) -> (verdict: Verdict, beginsAnew: Bool) {
+        let isPinned = claim.owner != nil && claim.agentConfiguration?.account != nil
+        let beginsAnew = self.beginsAnew(next, isPinned: isPinned)
+        let waited = beginsAnew ? nil : next.deferredFor
+        return (self.verdict(waited: waited, isPinned: isPinned, limits: limits), beginsAnew)
+    }
+
     /// The two ways a deferral can go.
     package enum Verdict: Sendable, Hashable {
         case lookAgain(after: Duration)
         case giveUp
+    }
+}
+
+extension SpawnGuard {
+    /// Decides about the claimed `next`.
+    package static func decide(_ claim: Claim, _ next: QueuedTurn, _ agent: AgentConfiguration) -> Decision {
+        self.decide(
+            storeMode: agent.storeMode,
+            run: next.run,
+            org: claim.org,
+            agent: claim.agent,
+            conversation: claim.conversation
+        )
     }
 }

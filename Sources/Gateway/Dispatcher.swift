@@ -123,13 +123,7 @@ final class Dispatcher: Service {
             return await self.putBack(claim, .accountBusy)
         }
         defer { self.tools.accounts.giveBack(account) }
-        let decision = SpawnGuard.decide(
-            storeMode: agent.storeMode,
-            run: next.run,
-            org: claim.org,
-            agent: claim.agent,
-            conversation: claim.conversation
-        )
+        let decision = SpawnGuard.decide(claim, next, agent)
         switch consume decision {
         case .refuse(let refusal):
             self.tools.registry.leave(claim.number)
@@ -287,10 +281,8 @@ final class Dispatcher: Service {
             "Claims put back into the queue, by reason.",
             labels: ["reason": deferral.label]
         )
-        let isPinned = claim.owner != nil && claim.agentConfiguration?.account != nil
-        let beginsAnew = deferral.beginsAnew(next, isPinned: isPinned)
-        let waited = beginsAnew ? nil : next.deferredFor
-        switch deferral.verdict(waited: waited, isPinned: isPinned, limits: self.tools.limits) {
+        let (verdict, beginsAnew) = deferral.ruling(on: claim, next, limits: self.tools.limits)
+        switch verdict {
         case .giveUp:
             await self.giveUp(claim, next, deferral.failureCode, deferral.description)
         case .lookAgain(let delay):

@@ -67,13 +67,7 @@ package struct RemoteDesk: Sendable {
         _ next: QueuedTurn,
         _ agent: AgentConfiguration
     ) -> SpawnGuard.Refusal? {
-        let decision = SpawnGuard.decide(
-            storeMode: agent.storeMode,
-            run: next.run,
-            org: claim.org,
-            agent: claim.agent,
-            conversation: claim.conversation
-        )
+        let decision = SpawnGuard.decide(claim, next, agent)
         switch consume decision {
         case .refuse(let refusal): return refusal
         case .spawn: return nil
@@ -143,10 +137,9 @@ package struct RemoteDesk: Sendable {
     }
 
     private func putBack(_ claim: Claim, _ next: QueuedTurn, _ deferral: Deferral) async throws {
-        let isPinned = claim.owner != nil
-        let beginsAnew = deferral.beginsAnew(next, isPinned: isPinned)
-        let (waited, reason) = (beginsAnew ? nil : next.deferredFor, deferral.description)
-        switch deferral.verdict(waited: waited, isPinned: isPinned, limits: self.limits) {
+        let reason = deferral.description
+        let (verdict, beginsAnew) = deferral.ruling(on: claim, next, limits: self.limits)
+        switch verdict {
         case .giveUp: try await self.giveUp(claim, next, deferral.failureCode, reason)
         case .lookAgain(let delay):
             try await reaching {
