@@ -40,7 +40,10 @@ extension Store {
         _ decide: @Sendable (DueSchedule) -> Firing,
         newTurn: @Sendable () throws -> TurnID
     ) async throws -> FiredSchedule? {
-        try await self.pool.withTransaction { connection in
+        // Most looks find nothing, and are one statement, not a transaction.
+        let look = try await self.pool.query("SELECT FROM turnpike.schedules WHERE ready_at <= now() LIMIT 1")
+        guard !look.isEmpty else { return nil }
+        return try await self.pool.withTransaction { connection in
             guard let due = try await Self.due(connection) else { return nil }
             let firing = decide(due)
             var (number, turns, refusal, next) = (due.runs, [TurnID](), String?.none, firing.next)

@@ -78,8 +78,6 @@ extension EndToEnd {
                 "WITH held AS ( UPDATE turnpike.conversations SET last_event", "AS need, c.absent_ms",
                 "FROM turnpike.schedules",
             ]
-            // Turns are pipelines; only the look for schedules opens a transaction by hand.
-            if ["BEGIN", "COMMIT", "ROLLBACK"].contains(statement) { return true }
             return marks.contains { statement.contains($0) }
         }
 
