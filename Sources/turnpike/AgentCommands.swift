@@ -115,6 +115,23 @@ enum Listing {
         answer[member]?.elements ?? []
     }
 
+    /// What all pages of the listing at `path` hold, `limit` items a page.
+    static func pages(
+        _ client: GatewayClient,
+        _ path: String,
+        _ member: String,
+        limit: Int
+    ) async throws -> [JSONValue] {
+        var (items, place): ([JSONValue], String?) = ([], "")
+        while let after = place {
+            let page = try await client.perform(GatewayClient.Call(path: "\(path)?limit=\(limit)\(after)"))
+            items += self.items(page, member)
+            let next = page["next"]?.text ?? page["next"]?.integer.map { String($0) }
+            place = next.map { "&after=\(GatewayClient.segment($0))" }
+        }
+        return items
+    }
+
     /// What a replica that has seen an agent's workers fail makes of it.
     static func sentence(_ circuit: JSONValue) -> String {
         let name = circuit["label"]?.text ?? "?"

@@ -5,15 +5,7 @@ struct ScheduleCommands: Sendable {
     let context: CommandContext
 
     func list() async throws {
-        let client = try self.context.client()
-        var items: [JSONValue] = []
-        var next: String? = ""
-        while let after = next {
-            let place = after.isEmpty ? "" : "&after=\(GatewayClient.segment(after))"
-            let page = try await client.perform(GatewayClient.Call(path: "/v1/schedules?limit=200\(place)"))
-            items += Listing.items(page, "schedules")
-            next = page["next"]?.text
-        }
+        let items = try await Listing.pages(self.context.client(), "/v1/schedules", "schedules", limit: 200)
         guard !self.wantsJSON else { return Console.write(try Console.json(["schedules": JSONValue.array(items)])) }
         let rows = items.map { item in
             [

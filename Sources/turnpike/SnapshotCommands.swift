@@ -144,16 +144,7 @@ struct SnapshotCommands: Sendable {
     }
 
     private func items() async throws -> [JSONValue] {
-        let client = try self.context.client()
-        var items: [JSONValue] = []
-        var next: Int64? = 0
-        while let after = next {
-            let path = try self.path("snapshots?after=\(after)&limit=1000")
-            let page = try await client.perform(GatewayClient.Call(path: path))
-            items += Listing.items(page, "snapshots")
-            next = page["next"]?.integer
-        }
-        return items
+        try await Listing.pages(self.context.client(), self.path("snapshots"), "snapshots", limit: 1_000)
     }
 
     private func links() async throws -> [Link] { try await self.items().map { try Link($0) } }
