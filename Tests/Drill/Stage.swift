@@ -124,28 +124,16 @@ extension Cluster {
         let pid: pid_t
     }
 
-    /// The workers that are within a turn.
-    func runningWorkers() async throws -> [RunningWorker] {
-        let rows = try await self.ask(
-            """
-            SELECT m.turn::text, t.attempt, d.pid FROM turnpike.markers m JOIN turnpike.turns t USING (turn)
-            JOIN turnpike.deployments d USING (deployment) WHERE d.ended_at IS NULL AND d.pid IS NOT NULL
-            """
-        )
-        return try rows.map {
-            RunningWorker(turn: try $0.get("turn"), attempt: try $0.get("attempt"), pid: try $0.get("pid"))
-        }
-    }
-
-    /// The worker that is within a turn of this conversation.
-    func runningWorkers(of place: Place) async throws -> [RunningWorker] {
+    /// The workers that are within a turn, in all conversations or in the one of `place`.
+    func runningWorkers(of place: Place? = nil) async throws -> [RunningWorker] {
         let rows = try await self.ask(
             """
             SELECT m.turn::text, t.attempt, d.pid FROM turnpike.markers m JOIN turnpike.turns t USING (turn)
             JOIN turnpike.deployments d USING (deployment)
             JOIN turnpike.conversations c ON c.id = m.conversation_id
             WHERE d.ended_at IS NULL AND d.pid IS NOT NULL
-                AND (c.org, c.agent, c.conversation) = (\(place.org), \(place.agent), \(place.conversation))
+                AND concat_ws('/', c.org, c.agent, c.conversation)
+                    = coalesce(\(place?.name)::text, concat_ws('/', c.org, c.agent, c.conversation))
             """
         )
         return try rows.map {
