@@ -56,7 +56,8 @@ extension EndToEnd {
                 try await client.putPaced()
                 _ = try await client.reply("paced", "c", "one")
                 let heir = installation.client(try await installation.replica().port)
-                let turn = try await client.submit("paced", "c", "two")
+                // It takes its time, so that its acceptance is heard before the replica stands still.
+                let turn = try await client.submit("paced", "c", "two 5 0.05")
                 try await eventually("the replica stands still", within: .seconds(10)) {
                     frozen.process.text.contains(#""point":"settleBefore""#)
                 }

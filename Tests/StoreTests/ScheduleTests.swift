@@ -110,12 +110,15 @@ extension StoreFixture {
         )
     }
 
-    /// Sets up a schedule that is due since `seconds` ago: of every minute when it is about missed runs, else of New Year,
-    /// so that no minute that begins meanwhile brings another run.
+    /// Sets up a schedule that is due since `seconds` ago: of the ten minutes that have begun last when it is about missed
+    /// runs, else of New Year, so that no minute that begins meanwhile brings another run.
     fileprivate func due(_ name: String, seconds: Int64, catchUp: CatchUp? = nil) async throws {
         let id = try ScheduleID(name)
-        let due = try await self.tenant.now - seconds
-        let schedule = try catchUp.map { try self.schedule($0) } ?? self.schedule(cron: "0 0 1 1 *")
+        let now = try await self.tenant.now
+        let due = now - seconds
+        let minutes = (0..<10).map { String((now / 60 - $0) % 60) }.joined(separator: ",")
+        let schedule =
+            try catchUp.map { try self.schedule($0, cron: "\(minutes) * * * *") } ?? self.schedule(cron: "0 0 1 1 *")
         _ = try await self.tenant.put(id, schedule, next: due, submitter: freshID())
         _ = try await self.pool.query(
             """
