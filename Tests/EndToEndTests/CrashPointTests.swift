@@ -65,7 +65,7 @@ extension EndToEnd {
                     if let port = Self.port(doomed) {
                         let client = installation.client(port)
                         await Self.submit(to: client, "\(point)-\(round)", isOfPeople, accepted)
-                        try await Self.disturb(installation, "\(point)-\(round)")
+                        try await Self.disturb(installation, "\(point)-\(round)", round)
                         if isOfPeople { await Self.decide(client) }
                         if isJanitor { try await Self.leaveSomethingBehind(installation) }
                     }
@@ -115,8 +115,9 @@ extension EndToEnd {
             }
         }
 
-        /// Kills workers that are at work, lets a turn be overdue, and enqueues one for an agent that is not there.
-        private static func disturb(_ installation: Installation, _ name: String) async throws {
+        /// Kills every other worker that is at work, lets the turns between be overdue, and enqueues one for an agent
+        /// that is not there. Where only one is at work, `round` says which of the two it is.
+        private static func disturb(_ installation: Installation, _ name: String, _ round: Int) async throws {
             let live = try await installation.pool.query(
                 """
                 SELECT d.pid, t.turn::text AS turn FROM turnpike.deployments d
@@ -125,12 +126,13 @@ extension EndToEnd {
                 """
             )
             for (index, row) in live.enumerated() {
-                if index.isMultiple(of: 2) {
+                if (index + round).isMultiple(of: 2) {
                     kill(try row.get("pid"), SIGKILL)
                 } else {
+                    // The hard one: each word of the reply moves the deadline of progress, and no sweep might see it.
                     _ = try await installation.pool.query(
                         """
-                        UPDATE turnpike.markers SET progress_deadline = now() - interval '1 minute'
+                        UPDATE turnpike.markers SET hard_deadline = now() - interval '1 minute'
                         WHERE turn = \(try row.get("turn", as: String.self))::uuid
                         """
                     )
