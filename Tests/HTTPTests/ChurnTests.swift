@@ -3,7 +3,7 @@ import HTTP
 import Runtime
 import Testing
 
-@Suite("Churn")
+@Suite("Churn", .takingTurns)
 struct ChurnTests {
     private static var configuration: HTTPConfiguration {
         var configuration = HTTPConfiguration()

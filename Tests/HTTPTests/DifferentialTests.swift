@@ -2,7 +2,7 @@ import HTTP
 import Runtime
 import Testing
 
-@Suite("Behind a real proxy")
+@Suite("Behind a real proxy", .takingTurns)
 struct DifferentialTests {
     enum Kind: String, Sendable, CaseIterable {
         case nginx, haproxy

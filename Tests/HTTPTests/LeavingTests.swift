@@ -3,7 +3,7 @@ import HTTP
 import Runtime
 import Testing
 
-@Suite("A client that leaves")
+@Suite("A client that leaves", .takingTurns)
 struct LeavingTests {
     enum Way: String, Sendable, CaseIterable {
         case close, reset, halfClose

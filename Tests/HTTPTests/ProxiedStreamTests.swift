@@ -2,7 +2,7 @@ import HTTP
 import Runtime
 import Testing
 
-@Suite("A stream behind a proxy as it is installed")
+@Suite("A stream behind a proxy as it is installed", .takingTurns)
 struct ProxiedStreamTests {
     private static let events = 5
 
