@@ -29,9 +29,9 @@ final class RawClient {
             }
         }
         guard code == 0 else {
-            let error = SystemError.last("connect")
-            close(self.descriptor)
-            throw error
+            // Closed by `deinit`, which runs for an initializer that throws with everything set: closed here as well, the
+            // number might be another connection's by then.
+            throw SystemError.last("connect")
         }
         var one: Int32 = 1
         setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
