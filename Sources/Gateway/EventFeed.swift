@@ -100,10 +100,14 @@ final class EventFeed: Service {
         for waiter in waiters { waiter.resolve(()) }
     }
 
-    /// Another replica has readers for a conversation owned here.
+    /// Another replica has readers for a conversation owned here. The first time it is told to look once more: what was
+    /// written after it looked and before it was known here has been hinted to nobody.
     func interested(_ replica: ReplicaID, in number: ConversationNumber) {
-        let until = ContinuousClock.now + .seconds(30)
-        self.state.withLock { $0.interest[number, default: [:]][replica] = until }
+        let now = ContinuousClock.now
+        let earlier = self.state.withLock { state in
+            state.interest[number, default: [:]].updateValue(now + .seconds(30), forKey: replica)
+        }
+        if earlier.map({ $0 <= now }) ?? true { self.hints.send(.events(number), to: replica) }
     }
 
     /// Conversations move on, and nothing else would ever touch what was noted for one that is served elsewhere now.
@@ -258,7 +262,7 @@ final class EventFeed: Service {
     // MARK: - The poll behind the hints
 
     func run(until stop: StopSignal) async throws {
-        var announced: [ConversationNumber: ContinuousClock.Instant] = [:]
+        var announced = Announcements()
         while !stop.isRaised {
             let followed = self.state.withLock { state in
                 Self.forgetOldInterest(in: &state)
@@ -271,14 +275,14 @@ final class EventFeed: Service {
                     self.log.debug("the event feed could not poll", ["error": .error(error)])
                 }
             }
-            announced = announced.filter { followed.contains($0.key) }
+            announced.keep(only: Set(followed))
             await self.pollSoon.wait(atMost: followed.isEmpty ? .seconds(5) : self.limits.feedPoll, or: stop)
         }
     }
 
     private func poll(
         _ followed: [ConversationNumber],
-        announced: inout [ConversationNumber: ContinuousClock.Instant]
+        announced: inout Announcements
     ) async throws {
         let now = ContinuousClock.now
         for (number, lastEvent, owner) in try await self.store.lastEvents(followed) {
@@ -289,8 +293,7 @@ final class EventFeed: Service {
                 return Self.bump(number, in: &state)
             }
             for waiter in waiters { waiter.resolve(()) }
-            if let owner, owner != self.replica, now - (announced[number] ?? now - .seconds(60)) > .seconds(10) {
-                announced[number] = now
+            if let owner, owner != self.replica, announced.isDue(of: number, to: owner, at: now) {
                 self.hints.send(.follow(number, self.replica), to: owner)
             }
         }

@@ -73,6 +73,28 @@ struct TwoReplicaTests {
         }
     }
 
+    @Test("a replica that hears of readers elsewhere tells them once to look, for what it wrote before it knew")
+    func lateInterest() async throws {
+        try await GatewayFixture.with({ $0.replicas = 2 }) { fixture in
+            // No conversation has it, so that no poll wakes anybody.
+            let number = ConversationNumber(1_000_000_000)
+            let (owner, reader) = (fixture.replicas[0], fixture.replicas[1])
+            let (looks, looked) = (Locked(0), OneShot<Void>())
+            async let again = reader.gateway.feed.awaiting(number, atMost: .seconds(20)) {
+                let look = looks.withLock { looks in
+                    looks += 1
+                    return looks
+                }
+                looked.resolve(())
+                return look > 1 ? true : nil
+            }
+            await looked.value()
+            owner.gateway.feed.interested(reader.id, in: number)
+            let looksAgain = try await again
+            #expect(looksAgain == true)
+        }
+    }
+
     /// Everything of a log until `count` turns have ended.
     private func read(
         _ replica: Replica,

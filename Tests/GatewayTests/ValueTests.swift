@@ -36,6 +36,7 @@ struct ValueTests {
         let number = ConversationNumber(42)
         let messages: [HintMessage] = [
             .look(number), .events(number), .cancel(number, freshID()), .follow(number, freshID()),
+            .interrupt(number, freshID()), .approval(number, freshID()), .drain,
         ]
         for message in messages {
             #expect(HintMessage(payload: message.payload) == message)
@@ -48,6 +49,22 @@ struct ValueTests {
     )
     func oddHints(payload: String) {
         #expect(HintMessage(payload: payload) == nil)
+    }
+
+    @Test("an owner is told of readers once in ten seconds, and a new owner at once")
+    func announcements() {
+        var announcements = Announcements()
+        let (one, other) = (ConversationNumber(1), ConversationNumber(2))
+        let (first, second): (ReplicaID, ReplicaID) = (freshID(), freshID())
+        let start = ContinuousClock.now
+        let asked = [
+            (one, first, 0), (one, first, 10), (other, first, 10), (one, second, 11), (one, second, 12), (one, second, 22),
+        ]
+        let due = asked.map { announcements.isDue(of: $0, to: $1, at: start + .seconds($2)) }
+        #expect(due == [true, false, true, true, false, true])
+        announcements.keep(only: [])
+        let isForgotten = announcements.isDue(of: one, to: second, at: start + .seconds(23))
+        #expect(isForgotten)
     }
 
     @Test("a bell rung many times wakes one wait, and the next one waits")
