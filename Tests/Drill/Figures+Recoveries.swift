@@ -65,6 +65,8 @@ private struct RecoveryBench {
     func killWorkers(trials: Int) async throws {
         for trial in 0..<trials {
             let place = self.places[trial % self.places.count]
+            // Workers that never prove themselves open their agent's circuit.
+            self.expect("completed", try await self.turn(place, "kill-\(trial)-before", 0))
             async let turn = self.turn(place, "kill-\(trial)", 20_000)
             let worker = try await self.worker(of: place)
             let start = ContinuousClock.now
@@ -153,7 +155,7 @@ private struct RecoveryBench {
             var turn = ClientTurn(
                 client: "recovery",
                 conversation: place.name,
-                key: "\(place.conversation)-\(key)",
+                key: "\(place.agent)-\(place.conversation)-\(key)",
                 begun: ContinuousClock.now - workload.start
             )
             let wish = TurnWish(milliseconds: milliseconds)

@@ -58,7 +58,8 @@ struct ValueTests {
         let (first, second): (ReplicaID, ReplicaID) = (freshID(), freshID())
         let start = ContinuousClock.now
         let asked = [
-            (one, first, 0), (one, first, 10), (other, first, 10), (one, second, 11), (one, second, 12), (one, second, 22),
+            (one, first, 0), (one, first, 10), (other, first, 10),
+            (one, second, 11), (one, second, 12), (one, second, 22),
         ]
         let due = asked.map { announcements.isDue(of: $0, to: $1, at: start + .seconds($2)) }
         #expect(due == [true, false, true, true, false, true])
