@@ -77,6 +77,7 @@ let package = Package(
                 .embedInCode("0019_audit.sql"),
                 .embedInCode("0020_backends.sql"),
                 .embedInCode("0021_remote.sql"),
+                .embedInCode("0022_redrive.sql"),
             ],
             swiftSettings: house
         ),

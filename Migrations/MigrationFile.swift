@@ -36,5 +36,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0019_audit", PackageResources._019_audit_sql),
         MigrationFile("0020_backends", PackageResources._020_backends_sql),
         MigrationFile("0021_remote", PackageResources._021_remote_sql),
+        MigrationFile("0022_redrive", PackageResources._022_redrive_sql),
     ]
 }

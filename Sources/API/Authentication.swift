@@ -171,6 +171,14 @@ struct OperatorCall: Sendable {
         try await self.gateway.deadLetters(limit: limit)
     }
 
+    func redrive(_ letter: TurnID) async throws -> (letter: DeadLetterRecord, isRepeat: Bool) {
+        try await self.gateway.redrive(letter, by: self.actor)
+    }
+
+    func organizations(after: String?, limit: Int) async throws -> [String] {
+        try await self.gateway.organizations(after: after, limit: limit)
+    }
+
     func quota(of org: OrganizationID) async throws -> QuotaRecord {
         try await self.gateway.quota(of: org)
     }

@@ -53,17 +53,49 @@ struct OperatorRoutes: Sendable {
         )
     }
 
+    /// `POST /v1/dead-letters/{turn}/redrive`: the same input as a new turn. Asked for again: 200 and the same turn.
+    func redrive(_ call: OperatorCall) async throws -> Response {
+        _ = try QueryValues(call.request, known: [])
+        if !call.request.body.isEmpty { _ = try JSONMembers(JSONBody.read(call.request), known: []) }
+        guard let turn = TurnID(call.request.parameters["turn"] ?? "") else {
+            throw APIError(404, "not_found", "no such dead letter")
+        }
+        let (letter, isRepeat) = try await call.redrive(turn)
+        return .json(
+            JSONWriter.object { json in json.member("dead_letter") { $0.members(of: letter) } },
+            status: isRepeat ? 200 : 202
+        )
+    }
+
+    /// `GET /v1/organizations?after=&limit=`: in the order of their names.
+    func organizations(_ call: OperatorCall) async throws -> Response {
+        let query = try QueryValues(call.request, known: ["after", "limit"])
+        let limit = Int(try query.integer("limit", in: 1...Self.largestPage) ?? Self.usualPage)
+        let after = try query["after"].map { text throws(APIError) in try Self.organization(text, "after") }
+        let found = try await call.organizations(after: after?.text, limit: limit + 1)
+        let page = Array(found.prefix(limit))
+        return .json(
+            JSONWriter.object { json in
+                json.member("organizations", objects: page) { $0.member("id", $1) }
+                json.member("next", found.count > limit ? page.last : nil)
+            }
+        )
+    }
+
     /// `PUT /v1/organizations/{org}`: creates it if it is missing.
     func putOrganization(_ call: OperatorCall) async throws -> Response {
         _ = try QueryValues(call.request, known: [])
-        let org: OrganizationID
-        do throws(InvalidName) {
-            org = try OrganizationID(call.request.parameters["org"] ?? "")
-        } catch {
-            throw APIError(400, "invalid_id", error.description, param: "org")
-        }
+        let org = try Self.organization(call.request.parameters["org"] ?? "", "org")
         if !call.request.body.isEmpty { _ = try JSONMembers(JSONBody.read(call.request), known: []) }
         try await call.ensureOrganization(org)
         return .json(JSONWriter.object { $0.member("id", org.text) })
+    }
+
+    private static func organization(_ text: String, _ param: String) throws(APIError) -> OrganizationID {
+        do throws(InvalidName) {
+            return try OrganizationID(text)
+        } catch {
+            throw APIError(400, "invalid_id", error.description, param: param)
+        }
     }
 }

@@ -162,6 +162,8 @@ extension JSONWriter {
         self.member("message", letter.message)
         self.member("attempts", letter.attempts)
         self.member("died_at", letter.diedAt)
+        self.member("redriven_at", letter.redrivenAt)
+        self.member("redriven_as", letter.redrivenAs?.text)
     }
 
     mutating func members(of approval: ApprovalRecord) {

@@ -94,6 +94,8 @@ extension API {
             Route("GET", "/v1/workers", .operators(self.operators.workers)),
             Route("POST", "/v1/replicas/{replica}/drain", .operators(self.operators.drain)),
             Route("GET", "/v1/dead-letters", .operators(self.operators.deadLetters)),
+            Route("POST", "/v1/dead-letters/{turn}/redrive", .operators(self.operators.redrive)),
+            Route("GET", "/v1/organizations", .operators(self.operators.organizations)),
             Route("PUT", "/v1/organizations/{org}", .operators(self.operators.putOrganization)),
             Route("GET", "/v1/organizations/{org}/quotas", .operators(self.quotas.showAny)),
             Route("PUT", "/v1/organizations/{org}/quotas", .operators(self.quotas.putAny)),

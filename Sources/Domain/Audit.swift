@@ -19,6 +19,7 @@ package struct Actor: Sendable, Hashable {
 /// The changes that the audit log keeps.
 package enum AuditAction: String, Sendable, Hashable, CaseIterable {
     case organizationCreate = "organization.create"
+    case deadLetterRedrive = "dead_letter.redrive"
     case agentPut = "agent.put"
     case agentDelete = "agent.delete"
     case conversationDelete = "conversation.delete"

@@ -341,6 +341,10 @@ package struct DeadLetterRecord: Sendable, Hashable {
     package var attempts: Int
     /// When it ended, RFC 3339 in UTC.
     package var diedAt: String
+    /// When it was sent again, RFC 3339 in UTC; nil when it was not.
+    package var redrivenAt: String?
+    /// The turn that it was sent again as.
+    package var redrivenAs: TurnID?
 
     package init(
         turn: TurnID,
@@ -350,7 +354,9 @@ package struct DeadLetterRecord: Sendable, Hashable {
         code: String,
         message: String,
         attempts: Int,
-        diedAt: String
+        diedAt: String,
+        redrivenAt: String? = nil,
+        redrivenAs: TurnID? = nil
     ) {
         self.turn = turn
         self.org = org
@@ -360,5 +366,7 @@ package struct DeadLetterRecord: Sendable, Hashable {
         self.message = message
         self.attempts = attempts
         self.diedAt = diedAt
+        self.redrivenAt = redrivenAt
+        self.redrivenAs = redrivenAs
     }
 }

@@ -158,6 +158,40 @@ package struct Gateway: Sendable {
         try await reaching { try await self.store.deadLetters(limit: limit) }
     }
 
+    /// Sends a dead letter's input again, as a new turn at the end of its conversation, and returns the letter, which names
+    /// that turn. Asked for again it names the same. Throws `notFound`, `deleted`, `queueFull`, `quotaReached`. For
+    /// operators; `actor` is who asks.
+    package func redrive(
+        _ letter: TurnID,
+        by actor: Actor
+    ) async throws -> (letter: DeadLetterRecord, isRepeat: Bool) {
+        let limit = self.configuration.limits.queuedTurnsPerConversation
+        let fresh: TurnID = try NewID.make()
+        let redrive = try await reaching {
+            try await self.store.redrive(letter, as: fresh, queueLimit: limit, by: actor)
+        }
+        var isRepeat = false
+        switch redrive {
+        case .accepted(let turn, let number, let owner):
+            self.log.warning("dead letter sent again", ["turn": .text(letter.text), "as": .text(turn.text)])
+            self.intake.announce(number, owner: owner)
+        case .repeated: isRepeat = true
+        case .unknown: throw GatewayError.notFound("dead letter")
+        case .deleted: throw GatewayError.deleted
+        case .full: throw GatewayError.queueFull(limit: limit)
+        case .quota(let cap, let limit): throw GatewayError.quotaReached(cap, limit: limit)
+        }
+        guard let record = try await reaching({ try await self.store.deadLetters(of: letter, limit: 1) }).first else {
+            throw GatewayError.notFound("dead letter")
+        }
+        return (record, isRepeat)
+    }
+
+    /// The names of organizations in their order, after `after`, at most `limit`. For operators.
+    package func organizations(after: String?, limit: Int) async throws -> [String] {
+        try await reaching { try await self.store.organizations(after: after, limit: limit) }
+    }
+
     /// Creates an organization, and its default agent, as far as they are missing. For operators.
     package func ensureOrganization(_ org: OrganizationID, by actor: Actor = .gateway) async throws {
         try await reaching { try await self.store.ensureOrganization(org, by: actor) }

@@ -143,6 +143,16 @@ final class TurnIntake: Sendable {
         )
     }
 
+    /// A turn waits in a conversation, from elsewhere than a client's request. Only saves waiting for a poll.
+    func announce(_ number: ConversationNumber, owner: ReplicaID?) {
+        self.feed.changed(number)
+        if let owner {
+            self.hints.send(.look(number), to: owner)
+        } else if !self.isDraining {
+            self.wakeDispatcher.signal()
+        }
+    }
+
     /// Tells whoever should act on the new turn. All of this only saves waiting for a poll.
     private func wake(_ intake: Intake, session: ConversationSession?) {
         self.feed.changed(intake.number, by: intake.events)

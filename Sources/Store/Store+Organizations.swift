@@ -20,6 +20,16 @@ extension Store {
         )
     }
 
+    /// The names of organizations in their order, after `after`, at most `limit`.
+    package func organizations(after: String?, limit: Int) async throws -> [String] {
+        try await self.pool.query(
+            """
+            SELECT org FROM turnpike.organizations WHERE org > coalesce(\(after)::text, '')
+            ORDER BY org LIMIT \(limit)::integer
+            """
+        ).map { try $0.get("org") }
+    }
+
     /// Whether there is such an organization.
     package func hasOrganization(_ org: OrganizationID) async throws -> Bool {
         try await !self.pool.query("SELECT FROM turnpike.organizations WHERE org = \(org.text)::text").isEmpty

@@ -98,31 +98,6 @@ extension Store {
             )
         }
     }
-
-    /// The newest dead letters of all organizations, for operators.
-    package func deadLetters(limit: Int) async throws -> [DeadLetterRecord] {
-        try await self.pool.query(
-            """
-            SELECT d.turn, d.org, c.agent, c.conversation, d.code, d.message, d.attempts,
-                \(unescaped: SQLTime.text("d.died_at")) AS died_at
-            FROM turnpike.dead_letters d
-            JOIN turnpike.turns t ON t.turn = d.turn
-            JOIN turnpike.conversations c ON c.id = t.conversation_id
-            ORDER BY d.died_at DESC LIMIT \(limit)::integer
-            """
-        ).map { row in
-            DeadLetterRecord(
-                turn: try row.id("turn"),
-                org: try row.get("org"),
-                agent: try row.get("agent"),
-                conversation: try row.get("conversation"),
-                code: try row.get("code"),
-                message: try row.get("message"),
-                attempts: try row.get("attempts"),
-                diedAt: try row.get("died_at")
-            )
-        }
-    }
 }
 
 /// Times as people and JSON read them.

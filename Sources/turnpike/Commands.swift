@@ -7,7 +7,8 @@ enum Commands {
             Self.tokenRotate, Self.tokenRevoke, Self.audit, Self.quotaShow, Self.quotaSet, Self.chat,
             Self.snapshotsList, Self.snapshotsExport, Self.snapshotsPrune, Self.snapshotsVerify, Self.fork,
             Self.approvalList, Self.approvalDecide, Self.ruleList,
-            Self.ruleAdd, Self.ruleDelete, Self.status, Self.workers, Self.drain, Self.accountList, Self.accountAdd,
+            Self.ruleAdd, Self.ruleDelete, Self.status, Self.workers, Self.redrive, Self.drain, Self.accountList,
+            Self.accountAdd,
             Self.accountDelete, Self.accountToken,
         ] + Self.schedules
 
@@ -262,6 +263,19 @@ enum Commands {
         examples: [
             ("turnpike workers", "state, process, age, memory, processor time"), ("turnpike workers --json", "all"),
         ]
+    )
+
+    static let redrive = CommandSpec(
+        path: ["redrive"],
+        summary: "send a dead letter again, as a new turn",
+        arguments: "TURN",
+        arity: 1...1,
+        options: Self.client + [Self.json],
+        details: [
+            "The new turn has the same input and goes to the end of the same conversation; the old one keeps its outcome.",
+            "Once: asked for again it names the same turn. Needs a token with the operator scope.",
+        ],
+        examples: [("turnpike redrive 0190a1b2-…", "the turn is in status")]
     )
 
     static let drain = CommandSpec(

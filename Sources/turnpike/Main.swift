@@ -61,6 +61,7 @@ struct Main {
         case "schedule pause": try await ScheduleCommands(context: context).pause()
         case "schedule resume": try await ScheduleCommands(context: context).resume()
         case "chat": return try await ChatCommand(context).run()
+        case "redrive": try await RedriveCommand(context: context).run()
         case "drain": try await DrainCommand(context: context).run()
         case "snapshots list": try await SnapshotCommands(context: context).list()
         case "snapshots export": try await SnapshotCommands(context: context).export()

@@ -33,11 +33,12 @@ struct StatusCommand: Sendable {
         guard !letters.isEmpty else { return text + "\nNo dead letters.\n" }
         text += "\nDead letters, newest first:\n"
         text += Console.table(
-            ["TURN", "AGENT", "CODE", "WHEN", "MESSAGE"],
+            ["TURN", "AGENT", "CODE", "WHEN", "SENT AGAIN AS", "MESSAGE"],
             letters.prefix(20).map { item in
                 [
                     item["turn"]?.text ?? "?", item["agent"]?.text ?? "", item["code"]?.text ?? "",
-                    item["died_at"]?.text ?? "", String((item["message"]?.text ?? "").prefix(80)),
+                    item["died_at"]?.text ?? "", item["redriven_as"]?.text ?? "-",
+                    String((item["message"]?.text ?? "").prefix(80)),
                 ]
             }
         )

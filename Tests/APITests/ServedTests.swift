@@ -219,6 +219,49 @@ struct ServedTests {
         }
     }
 
+    @Test("organizations are listed in pages, by name")
+    func organizations() async throws {
+        try await APIFixture.with { fixture in
+            for name in ["b", "acme"] { _ = try await fixture.client.send("PUT", "/v1/organizations/\(name)") }
+            let first = try await fixture.client.send("GET", "/v1/organizations?limit=2").json()
+            #expect((first["organizations"]?.elements ?? []).compactMap { $0["id"]?.text } == ["acme", "b"])
+            #expect(first["next"]?.text == "b")
+            let rest = try await fixture.client.send("GET", "/v1/organizations?after=b").json()
+            #expect((rest["organizations"]?.elements ?? []).compactMap { $0["id"]?.text } == ["default"])
+            #expect(rest["next"]?.text == nil)
+            #expect(try await fixture.client.send("GET", "/v1/organizations?after=%20").status == 400)
+        }
+    }
+
+    @Test("a dead letter is sent again once, as a turn of its own, and its outcome stays")
+    func redrive() async throws {
+        try await APIFixture.with { fixture in
+            let client = fixture.client
+            let failing = #"{"driver":"command","command":["false"],"retries":1}"#
+            #expect(try await client.send("PUT", "/v1/agents/copy", failing).status == 200)
+            let path = "/v1/agents/copy/conversations/c/turns"
+            let accepted = try await client.send("POST", path, #"{"input":"hello"}"#).json()
+            let dead = try #require(accepted["turn"]?["id"]?.text)
+            try await eventually("the dead letter") {
+                let letters = try await client.send("GET", "/v1/dead-letters").json()["dead_letters"]?.elements
+                return letters?.first?["turn"]?.text == dead
+            }
+            let present = #"{"driver":"command","command":["cat"]}"#
+            #expect(try await client.send("PUT", "/v1/agents/copy", present).status == 200)
+            let again = try await client.send("POST", "/v1/dead-letters/\(dead)/redrive")
+            let fresh = try #require(try again.json()["dead_letter"]?["redriven_as"]?.text)
+            #expect(again.status == 202 && fresh != dead)
+            let repeated = try await client.send("POST", "/v1/dead-letters/\(dead)/redrive", "{}")
+            #expect(try repeated.status == 200 && repeated.json()["dead_letter"]?["redriven_as"]?.text == fresh)
+            let turn = try await client.send("GET", "/v1/turns/\(fresh)?wait=20").json()["turn"]
+            #expect(turn?["state"]?.text == "completed" && turn?["outcome"]?["reply"]?.text == "hello")
+            #expect(try await client.send("GET", "/v1/turns/\(dead)").json()["turn"]?["state"]?.text == "failed")
+            #expect(try await client.send("POST", "/v1/dead-letters/\(fresh)/redrive").status == 404)
+            let audit = try await client.send("GET", "/v1/audit").json()["entries"]?.elements ?? []
+            #expect(audit.count { $0["action"]?.text == "dead_letter.redrive" } == 1)
+        }
+    }
+
     @Test("while a turn runs others queue, are refused as busy or as too many, and it can be cancelled")
     func busy() async throws {
         var limits = Limits()

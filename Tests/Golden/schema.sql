@@ -472,7 +472,10 @@ CREATE TABLE turnpike.dead_letters (
     code text NOT NULL,
     message text NOT NULL,
     attempts integer NOT NULL,
-    died_at timestamp with time zone DEFAULT now() NOT NULL
+    died_at timestamp with time zone DEFAULT now() NOT NULL,
+    redriven_at timestamp with time zone,
+    redriven_as uuid,
+    CONSTRAINT dead_letters_check CHECK (((redriven_at IS NULL) = (redriven_as IS NULL)))
 );
 ALTER TABLE ONLY turnpike.dead_letters FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.deployments (

@@ -49,9 +49,15 @@ enum Components {
             required: []
         ),
         "Quotas": Schema.object(["quota": Schema.reference("Quota"), "open_turns": Schema.number]),
-        "DeadLetters": Schema.object([
-            "dead_letters": Schema.list(Schema.object(["turn": Schema.uuid, "code": Schema.text]))
-        ]),
+        "DeadLetter": Schema.object(
+            ["turn": Schema.uuid, "code": Schema.text, "redriven_as": Schema.uuid],
+            optional: ["redriven_as"]
+        ),
+        "OneDeadLetter": Schema.object(["dead_letter": Schema.reference("DeadLetter")]),
+        "DeadLetters": Schema.object(["dead_letters": Schema.list(Schema.reference("DeadLetter"))]),
+        "Organizations": Schema.object(
+            ["organizations": Schema.list(Schema.reference("Organization")), "next": Schema.orNull(Schema.name)]
+        ),
         "TokenRequest": Schema.request(
             [
                 "name": Schema.line(1...128),

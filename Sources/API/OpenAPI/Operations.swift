@@ -291,6 +291,18 @@ extension Operation {
             query: ["limit": Schema.integer(1...1_000)],
             .json("DeadLetters")
         ),
+        "POST /v1/dead-letters/{turn}/redrive": Operation(
+            "Send a dead letter's input again, as a new turn; once.",
+            body: "Empty",
+            isBodyOptional: true,
+            .json("OneDeadLetter"),
+            statuses: [202, 200]
+        ),
+        "GET /v1/organizations": Operation(
+            "List organizations by name.",
+            query: ["after": Schema.name, "limit": Schema.integer(1...1_000)],
+            .json("Organizations")
+        ),
         "PUT /v1/organizations/{org}": Operation(
             "Create an organization if it is missing.",
             body: "Empty",
