@@ -41,6 +41,8 @@ package enum FaultPoint: Sendable {
 
     // Waiting for people without a worker, and their decision.
     case parkBefore, parkCommitted, decisionCommitted
+    /// The transaction is open, and the conversation's row is locked.
+    case parkOpen
 
     /// Whether an error here is one whose commit may have happened.
     package var isAfterCommit: Bool {

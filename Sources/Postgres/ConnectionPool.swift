@@ -21,6 +21,8 @@ package final class ConnectionPool: Service, Sendable {
         package var connectDeadline: Duration = .seconds(3)
         /// How long a request may take.
         package var requestDeadline: Duration = .seconds(15)
+        /// How long the server waits for the next statement of a transaction before it rolls it back.
+        package var transactionIdleLimit: Duration = .seconds(5)
         /// Whether connections keep prepared statements.
         package var preparesStatements = true
         /// The delay between attempts to reach a server that is away.
@@ -135,7 +137,8 @@ package final class ConnectionPool: Service, Sendable {
     package func withTransaction<Value: Sendable>(
         _ body: (PostgresConnection) async throws -> Value
     ) async throws -> Value {
-        try await self.withConnection { try await $0.withTransaction(body) }
+        let idleLimit = self.configuration.transactionIdleLimit
+        return try await self.withConnection { try await $0.withTransaction(idleLimit: idleLimit, body) }
     }
 
     /// Sends a pipeline on any connection. When the connection turns out to have died before the request was sent,

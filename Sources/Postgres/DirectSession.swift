@@ -283,7 +283,8 @@ extension DirectSession.Configuration {
 }
 
 extension Duration {
-    fileprivate var wholeMilliseconds: Int64 {
+    /// As the server's settings take it.
+    var wholeMilliseconds: Int64 {
         self.components.seconds * 1000 + self.components.attoseconds / 1_000_000_000_000_000
     }
 }

@@ -4,11 +4,20 @@ extension PostgresConnection {
     /// Runs `body` in a transaction: COMMIT when it returns, ROLLBACK when it throws. The ends are not cancellable, so
     /// a cancelled task leaves no transaction open. Throws what `body` throws, or `PostgresError`; look at
     /// `isOutcomeUnknown` of an error that came from the COMMIT.
+    ///
+    /// The server ends the connection, and with it the transaction, when it hears nothing for `idleLimit` between two
+    /// statements: a process that is stopped or cut off there would keep its row locks for as long as that lasts.
     @discardableResult
     package nonisolated func withTransaction<Value: Sendable>(
+        idleLimit: Duration? = nil,
         _ body: (PostgresConnection) async throws -> Value
     ) async throws -> Value {
-        try await self.query("BEGIN")
+        var opening: [Query] = ["BEGIN"]
+        if let idleLimit {
+            let limit = max(1, idleLimit.wholeMilliseconds)
+            opening.append(Query(unescaped: "SET LOCAL idle_in_transaction_session_timeout = \(limit)"))
+        }
+        try await self.pipeline(opening)
         let value: Value
         do {
             value = try await body(self)

@@ -46,6 +46,7 @@ extension Store {
                 FOR UPDATE OF c
                 """,
             ])
+            try await Self.reach(.parkOpen)
             guard let row = results[2].first else { return .fenced }
             if try row.get("cancelled") { return .done(.cancelled) }
             let asked = try questions.map { question in

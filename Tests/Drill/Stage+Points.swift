@@ -102,8 +102,10 @@ import TestKit
 
         /// Only a turn that waits for minutes or for people, or whose holder forgets it, leads there.
         fileprivate var isOutOfReach: Bool {
-            [.giveUpBefore, .giveUpCommitted, .sweepCommitted, .parkBefore, .parkCommitted, .decisionCommitted]
-                .contains(self)
+            [
+                .giveUpBefore, .giveUpCommitted, .sweepCommitted, .parkBefore, .parkOpen, .parkCommitted,
+                .decisionCommitted,
+            ].contains(self)
         }
 
         fileprivate var isOfRetry: Bool { [.requeueBefore, .requeueCommitted].contains(self) }

@@ -16,11 +16,8 @@ extension EndToEnd {
                 try await steady.putPaced()
                 try await steady.putPaced("again", more: #","retries":1"#)
                 try await steady.put("missing", ["/nowhere/agent"])
-                try await steady.put(
-                    "parker",
-                    Places.double("parking_double.py", "parking", installation.folder.file("effects")),
-                    more: #","permissions":"ask","retries":1,"limits":{"approval_seconds":2}"#
-                )
+                let effects = installation.folder.file("effects")
+                try await steady.putParker(effects, more: #","retries":1,"limits":{"approval_seconds":2}"#)
                 let accepted = Locked<[String]>([])
                 let start = ContinuousClock.now
                 for point in FaultPoint.allCases {
@@ -53,7 +50,7 @@ extension EndToEnd {
             // Only the living take over, and only from the dead.
             let isJanitor = [.takeOverBefore, .takeOverCommitted, .takeOverFreed].contains(point)
             // Only a turn that waits for people leads there.
-            let isOfPeople = [.parkBefore, .parkCommitted, .decisionCommitted].contains(point)
+            let isOfPeople = [.parkBefore, .parkOpen, .parkCommitted, .decisionCommitted].contains(point)
             let output = installation.folder.file("\(point).log")
             let doomed = try await Spawned.start(
                 [try Places.turnpike(), "serve"],

@@ -78,6 +78,28 @@ extension EndToEnd {
             }
         }
 
+        @Test("a replica that stands still within a transaction locks no turn out from its end")
+        func frozenInside() async throws {
+            try await Installation.with { installation in
+                let frozen = try await installation.replica(["fault": "parkOpen:stop"])
+                let client = installation.client(frozen.port)
+                try await client.putParker(installation.folder.file("effects"))
+                let turn = try await client.submit("parker", "c", "a")
+                try await eventually("the replica stands still", within: .seconds(10)) {
+                    frozen.process.text.contains(#""point":"parkOpen""#)
+                }
+                let heir = installation.client(try await installation.replica().port)
+                let start = ContinuousClock.now
+                let outcome = try await heir.outcome(turn)
+                let taken = ContinuousClock.now - start
+                Figures.report("a replica frozen within a transaction was taken over after \(taken)")
+                #expect(outcome.code == "replica_lost", "\(outcome)")
+                #expect(taken < .seconds(12))
+                frozen.process.signal(SIGCONT)
+                try await Ledger(installation).check(turns: 1)
+            }
+        }
+
         @Test("a replica told twice to leave waits for no turn, and still leaves in order")
         func toldTwice() async throws {
             try await Installation.with { installation in

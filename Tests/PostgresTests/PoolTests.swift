@@ -78,6 +78,24 @@ struct PoolTests {
         await pool.close()
     }
 
+    @Test("a transaction that falls silent lets go of what it has locked")
+    func silentTransaction() async throws {
+        let pool = try Bench().pool(size: 2) { $0.transactionIdleLimit = .milliseconds(100) }
+        try await pool.query("CREATE TABLE silent_transaction (n int)")
+        try await pool.query("INSERT INTO silent_transaction VALUES (1)")
+        let error = try await failure {
+            try await pool.withTransaction { connection in
+                try await connection.query("UPDATE silent_transaction SET n = 2")
+                // Waits for the row lock of the transaction that says nothing meanwhile.
+                try await pool.query("UPDATE silent_transaction SET n = 3", deadline: .seconds(10))
+                try await connection.query("UPDATE silent_transaction SET n = 4")
+            }
+        }
+        #expect(error.code == .connectionLost, "\(error)")
+        #expect(try await pool.query("SELECT n FROM silent_transaction")[0].get("n", as: Int.self) == 3)
+        await pool.close()
+    }
+
     @Test("refuses when too many wait, when the wait is too long, and after it was closed")
     func refusals() async throws {
         let pool = try Bench().pool(size: 1) { configuration in

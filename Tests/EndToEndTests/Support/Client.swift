@@ -22,6 +22,12 @@ struct Client: Sendable {
         try await self.put(agent, ["/usr/bin/python3", "-S", Places.worker("paced_agent.py")], more: more)
     }
 
+    /// Configures `parker`, which parks its turns and puts its effects into the file `effects`.
+    func putParker(_ effects: String, more: String = "") async throws {
+        let command = Places.double("parking_double.py", "parking", effects)
+        try await self.put("parker", command, more: #","permissions":"ask""# + more)
+    }
+
     /// The path of a conversation's `part`.
     static func path(_ agent: String, _ conversation: String, _ part: String) -> String {
         "/v1/agents/\(agent)/conversations/\(conversation)/\(part)"
