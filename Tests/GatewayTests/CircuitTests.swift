@@ -93,7 +93,11 @@ struct CircuitTests {
 
     @Test("a changed configuration closes the circuit at once")
     func closes() async throws {
-        try await GatewayFixture.with { fixture in
+        try await GatewayFixture.with({
+            // Time alone closes it no sooner.
+            $0.limits.breakerFirst = .seconds(60)
+            $0.limits.breakerLongest = .seconds(60)
+        }) { fixture in
             let agent = try await fixture.agent("broken", "early", "3")
             for number in 0..<3 { _ = try await fixture.ask(agent, "c\(number)") }
             let waiting = try await fixture.submit(agent, "d")

@@ -33,6 +33,8 @@ struct LockLossTests {
         try await GatewayFixture.with({
             $0.replicas = 2
             $0.reconnectDelay = .milliseconds(500)
+            // Nobody takes it over meanwhile.
+            $0.limits.presenceGrace = .seconds(60)
             $0.limits.pollInterval = .seconds(60)
         }) { fixture in
             let agent = try await fixture.agent("counter", "counter")
@@ -115,6 +117,7 @@ struct LockLossTests {
         try await GatewayFixture.with({
             $0.reconnectDelay = .seconds(2)
             $0.limits.lockTrust = .milliseconds(100)
+            $0.limits.lockLossKill = .seconds(60)
         }) { fixture in
             let agent = try await fixture.agent("slow", "slow")
             let turn = try await fixture.submit(agent, "c")

@@ -23,14 +23,16 @@ struct ScheduleTests {
                     timeZone: "Europe/Berlin",
                     catchUp: .all,
                     input: TurnInput(text: "look"),
-                    isPaused: false
+                    // So that none begins before all of them do, should a minute end meanwhile.
+                    isPaused: true
                 )
                 _ = try await tenant.putSchedule(try ScheduleID("s\(index)"), schedule, submitter: freshID())
             }
             // As if the times of the last three minutes had been missed.
             _ = try await fixture.pool.query(
                 """
-                UPDATE turnpike.schedules SET next_at = next_at - interval '3 min', ready_at = now()
+                UPDATE turnpike.schedules
+                SET paused = false, next_at = date_trunc('minute', now()) - interval '2 min', ready_at = now()
                 """
             )
             try await eventually("the runs to end", within: .seconds(30)) {
