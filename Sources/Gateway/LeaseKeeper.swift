@@ -16,8 +16,9 @@ final class LeaseKeeper: Service {
 
     private struct State {
         var held: [LockKey: Fence] = [:]
-        /// Resolved when locks can be relied on again; nil while they can.
-        var regained: OneShot<Void>?
+        var loss = LockLoss()
+        /// See `LockLoss`.
+        var regained: OneShot<Void>? { self.loss.regained }
 
         /// The fences that are known: a lock that is being taken has none yet, and nothing can be said of it.
         var fences: [Fence] {
@@ -210,13 +211,7 @@ final class LeaseKeeper: Service {
     }
 
     private func lost() {
-        let loss = self.state.withLock { state -> OneShot<Void>? in
-            guard state.regained == nil else { return nil }
-            let loss = OneShot<Void>()
-            state.regained = loss
-            return loss
-        }
-        guard let loss else { return }
+        guard let loss = self.state.withLock({ $0.loss.begin() }) else { return }
         self.log.warning("the lock session is lost")
         self.metrics.count("turnpike_lock_session_losses_total", "Times the lock session was lost.")
         let age = ContinuousClock.now - (self.session.lastGoodHeartbeat ?? .now)
@@ -286,11 +281,11 @@ final class LeaseKeeper: Service {
             return true
         }
         guard inspected else { return }
-        await self.settle(zip(locks, got).map { (lock: $0, isOurs: $1, fence: held[$0]) })
+        await self.settle(zip(locks, got).map { (lock: $0, isOurs: $1, fence: held[$0]) }, in: session)
     }
 
     /// The end of a re-attachment: holders without their lock come down, locks without a holder are let go.
-    private func settle(_ locks: [(lock: LockKey, isOurs: Bool, fence: Fence?)]) async {
+    private func settle(_ locks: [(lock: LockKey, isOurs: Bool, fence: Fence?)], in session: Int) async {
         let lost = locks.filter { !$0.isOurs }
         for one in lost {
             if let fence = one.fence { self.registry.session(holding: fence)?.abort(.lockLost) }
@@ -306,14 +301,15 @@ final class LeaseKeeper: Service {
                 self.log.warning("a lock could not be let go", ["error": .error(error)])
             }
         }
-        self.log.info("locks regained", ["locks": .count(locks.count - lost.count), "lost": .count(lost.count)])
         let (regained, fences) = self.state.withLock { state in
-            defer { state.regained = nil }
-            return (state.regained, state.fences)
+            // The session forgets its connection before it tells of the loss, so a loss after this look begins another one.
+            (state.loss.end(in: session, current: self.session.sessionNumber), state.fences)
         }
+        guard let regained else { return }
+        self.log.info("locks regained", ["locks": .count(locks.count - lost.count), "lost": .count(lost.count)])
         for fence in fences { self.registry.session(holding: fence)?.thaw() }
         self.restored.withLock { $0 = .now }
-        regained?.resolve(())
+        regained.resolve(())
         for look in self.whoLooks.withLock({ $0 }) { look() }
     }
 

@@ -68,6 +68,19 @@ struct ValueTests {
         #expect(isForgotten)
     }
 
+    @Test("a second loss of the lock session within a re-attachment is not forgotten with the first")
+    func lossWithinLoss() {
+        var loss = LockLoss()
+        let (first, second) = (loss.begin(), loss.begin())
+        #expect(first != nil && second == nil)
+        let overtaken = [loss.end(in: 2, current: nil), loss.end(in: 2, current: 3)]
+        #expect(overtaken.allSatisfy { $0 == nil } && loss.regained === first)
+        let ended = loss.end(in: 3, current: 3)
+        #expect(ended === first && loss.regained == nil)
+        let next = loss.begin()
+        #expect(next != nil && next !== first)
+    }
+
     @Test("a bell rung many times wakes one wait, and the next one waits")
     func wakeUp() async throws {
         let bell = WakeUp(reactor: try TestPlatform.reactor())
