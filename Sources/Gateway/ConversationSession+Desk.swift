@@ -11,6 +11,8 @@ extension ConversationSession {
         var idleTimer: ReactorTimer?
         var idleSince: ContinuousClock.Instant?
         var worker: Worker?
+        /// Whether the worker is to stand still, also one that is still being started.
+        var isFrozen = false
         var running: TurnID?
         /// The turn that was performed last, or is.
         var lastTaken: TurnID?
@@ -42,8 +44,10 @@ extension ConversationSession {
     }
 
     func adopt(_ worker: Worker) {
+        // Within the lock, so that no thaw comes in between.
         let isAborted = self.desk.withLock { desk in
             desk.worker = worker
+            if desk.isFrozen { worker.freeze() }
             return desk.abortion != nil
         }
         worker.whenExited { [weak self] _ in self?.end(.workerExited) }
@@ -128,12 +132,18 @@ extension ConversationSession {
 
     /// Stops the worker's processes where they are, because this replica may not be the conversation's any more.
     func freeze() {
-        self.desk.withLock { $0.worker }?.freeze()
+        self.desk.withLock { desk in
+            desk.isFrozen = true
+            desk.worker?.freeze()
+        }
     }
 
     /// Lets a frozen worker go on.
     func thaw() {
-        self.desk.withLock { $0.worker }?.thaw()
+        self.desk.withLock { desk in
+            desk.isFrozen = false
+            desk.worker?.thaw()
+        }
     }
 
     /// Tells the worker to stop the turn; if it has not got it yet, it will not get it. The first to ask says why.

@@ -152,6 +152,8 @@ extension Worker {
         let isUnwanted = self.state.withLock { state in
             state.child = child
             state.lastActivity = .now
+            // A turn that was handed over to a frozen worker, whose process is the turn's own.
+            if state.isFrozen { child.freeze() }
             return state.lifecycle.state == .stopping || state.lifecycle.state == .exited
         }
         // Awaited by `stop` through `gone`, and by the turn when the process is the turn's own.
