@@ -220,15 +220,6 @@ extension ConversationSession {
         return turn
     }
 
-    /// Notes which process serves the conversation. For people who look for it, so a failure is not worth a retry.
-    func notePID(of worker: Worker) async {
-        do {
-            try await self.tools.store.notePID(worker.pid, of: self.deployment)
-        } catch {
-            self.log.warning("the worker's process could not be noted", ["error": .error(error)])
-        }
-    }
-
     /// The end of every session: the registry entry goes, then the lock, and only then is the conversation free.
     func leave(_ lease: consuming Lease?, _ ending: SessionEnding) async {
         self.close()

@@ -93,7 +93,6 @@ final class ConversationSession: Sendable {
     /// Performs turns until there is a reason to end.
     private func serve(_ worker: Worker, first: ArmedTurn, shape: inout ChainShape) async -> SessionEnding {
         self.adopt(worker)
-        await self.notePID(of: worker)
         var turn: ArmedTurn? = first
         while true {
             if let current = turn {
