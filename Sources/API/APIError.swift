@@ -126,6 +126,14 @@ extension APIError {
         case .unavailable:
             self.init(503, "unavailable", "the database is away; nothing was half-done, send the request again")
             self.cause = error
+        case .acceptanceUnknown(let turn):
+            self.init(
+                503,
+                "acceptance_unknown",
+                "the database went away while the turn was accepted; ask for turn \(turn.text) before you send it again"
+            )
+            self.headers.set("x-should-retry", "false")
+            self.cause = error
         case .draining: self.init(503, "draining", "this replica is leaving; send the request again")
         }
     }

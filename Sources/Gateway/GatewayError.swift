@@ -39,6 +39,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case noWorkerPlace
     /// PostgreSQL is away or overloaded; nothing was half-done, and trying again makes sense.
     case unavailable(String)
+    /// PostgreSQL went away while the turn was committed: it may have been accepted or not.
+    case acceptanceUnknown(TurnID)
     /// The replica is leaving and takes no new turns.
     case draining
 }

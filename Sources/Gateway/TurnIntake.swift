@@ -63,7 +63,13 @@ final class TurnIntake: Sendable {
         let handOver = session?.reserve()
         let intake: Intake
         do {
-            intake = try await reaching { try await self.store.accept(submission, handOver: handOver) }
+            intake = try await reaching {
+                do {
+                    return try await self.store.accept(submission, handOver: handOver)
+                } catch let error as PostgresError where error.isOutcomeUnknown {
+                    throw GatewayError.acceptanceUnknown(submission.id)
+                }
+            }
         } catch {
             // Whether it was committed may be unknown; the session's look finds out.
             if handOver != nil { session?.decide(nil) }

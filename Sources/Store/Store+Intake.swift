@@ -1,6 +1,7 @@
 package import Domain
 import Faults
 import Postgres
+import Runtime
 
 /// A turn on its way into the queue.
 package struct TurnSubmission: Sendable {
@@ -119,6 +120,10 @@ package struct HandOver: Sendable, Hashable {
 extension Store {
     /// Accepts a turn durably, and hands it (or the turn before it) over when there is somebody to hand it to: one
     /// transaction, one round trip. Idempotent by client key.
+    ///
+    /// A commit whose answer was lost is found out about: the same submission is sent again, and of two with one identity
+    /// the database takes one. Then nobody is named as handed over. Throws an error whose outcome is unknown only when the
+    /// database stays away.
     package func accept(_ submission: TurnSubmission, handOver: HandOver? = nil) async throws -> Intake {
         #if FAULT_POINTS
             if PlantedBug.acknowledgedEarly.isPlanted { return self.acceptLater(submission) }
@@ -128,7 +133,55 @@ extension Store {
         } catch let error as PostgresError where error.isUniqueViolation(of: "turns_client_key") {
             // Somebody else used the same key at the same moment; now it is there to be found.
             return try await self.acceptOnce(submission, handOver: handOver)
+        } catch let error as PostgresError where error.isOutcomeUnknown {
+            return try await self.acceptInDoubt(submission, because: error)
         }
+    }
+
+    private func acceptInDoubt(_ submission: TurnSubmission, because doubt: PostgresError) async throws -> Intake {
+        let backoff = Backoff(first: .milliseconds(50), longest: .seconds(1))
+        let deadline = ContinuousClock.now + .seconds(10)
+        for attempt in 0... where ContinuousClock.now < deadline {
+            do {
+                let intake = try await self.acceptOnce(submission, handOver: nil)
+                guard intake.verdict == .repeated, intake.turn == submission.id else { return intake }
+                return try await self.accepted(submission) ?? intake
+            } catch let error as PostgresError where error.isUniqueViolation(of: "turns_pkey") {
+                if let intake = try await self.accepted(submission) { return intake }
+                // Its conversation was deleted since.
+                throw doubt
+            } catch let error as PostgresError where error.isOutcomeUnknown || error.isWorthRepeating {
+                try await Task.sleep(for: backoff.delay(attempt: attempt))
+            }
+        }
+        throw doubt
+    }
+
+    /// A submission that was committed before, as if its answer came now.
+    private func accepted(_ submission: TurnSubmission) async throws -> Intake? {
+        let statement: Query = """
+            SELECT t.conversation_id, t.seq, t.state, t.first_event, c.owner_replica,
+                (SELECT count(*)::integer FROM turnpike.turns o
+                 WHERE o.conversation_id = t.conversation_id AND o.state IN ('queued', 'running') AND o.seq < t.seq) AS ahead
+            FROM turnpike.turns t JOIN turnpike.conversations c ON c.id = t.conversation_id
+            WHERE t.turn = \(submission.id.text)::uuid
+            """
+        guard let row = try await self.pipeline([statement], of: submission.org)[0].first else { return nil }
+        return Intake(
+            verdict: .accepted,
+            turn: submission.id,
+            number: ConversationNumber(try row.get("conversation_id")),
+            seq: try row.get("seq"),
+            state: TurnState(rawValue: try row.get("state")),
+            ahead: try row.get("ahead"),
+            wait: nil,
+            refusal: nil,
+            interrupted: nil,
+            owner: try row.optionalID("owner_replica"),
+            armed: nil,
+            firstEvent: try row.get("first_event"),
+            events: []
+        )
     }
 
     func acceptOnce(_ submission: TurnSubmission, handOver: HandOver?) async throws -> Intake {

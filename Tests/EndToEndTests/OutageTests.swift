@@ -30,6 +30,28 @@ extension EndToEnd {
             }
         }
 
+        @Test("an acceptance whose answer was lost is found out about, handed over or not, and is one turn")
+        func acceptanceInDoubt() async throws {
+            try await Installation.with { installation in
+                // The first turn is queued, the second is handed over to the idle worker in the same transaction.
+                for hit in 1...2 {
+                    let replica = try await installation.replica(["fault": "acceptCommitted:error@\(hit)"])
+                    let client = installation.client(replica.port)
+                    try await client.putPaced()
+                    _ = try await client.reply("paced", "c-\(hit)", "one")
+                    _ = try await client.reply("paced", "c-\(hit)", "two")
+                    #expect(
+                        ReplyList.items(try await client.reply("paced", "c-\(hit)", "three")) == [
+                            "one", "two", "three",
+                        ]
+                    )
+                    #expect(replica.process.text.contains(#""message":"fault","point":"acceptCommitted""#))
+                    #expect(try await replica.leave(within: .seconds(10)) == 0)
+                }
+                try await Ledger(installation).check(turns: 6)
+            }
+        }
+
         @Test("PostgreSQL may restart under a running turn, and while it is away clients are told to come again")
         func serverRestarted() async throws {
             let folder = try ScratchDirectory()
