@@ -78,19 +78,20 @@ final class EventRelay: Sendable {
             let batch = self.drain()
             guard !batch.isEmpty || lastActivity() > touched else { continue }
             let now = ContinuousClock.now
-            guard await self.write(batch) else {
+            switch await self.write(batch) {
+            case .written: touched = now
+            // Its deadline has not moved, so that even an empty batch is tried again.
+            case .failed: await self.pauseAfterFailure()
+            case .fenced:
                 onFenced()
                 return
             }
-            touched = now
-            await self.pauseAfterFailure()
         }
     }
 
     /// What was put back is tried again by itself: later events find something pending and wake nobody.
     private func pauseAfterFailure() async {
         let failures = self.state.withLock { $0.failures }
-        guard failures > 0 else { return }
         _ = await self.stop.wait(atMost: Self.backoff.delay(attempt: failures - 1))
         self.wake.signal()
     }
@@ -116,9 +117,13 @@ final class EventRelay: Sendable {
         }
     }
 
-    /// False when fenced. Events that could not be written for another reason are put back: they are written later, at
-    /// the latest by the settlement.
-    private func write(_ batch: [TurnEvent]) async -> Bool {
+    private enum Written {
+        case written, failed, fenced
+    }
+
+    /// Events that could not be written are put back, unless fenced: they are written later, at the latest by the
+    /// settlement.
+    private func write(_ batch: [TurnEvent]) async -> Written {
         defer { self.state.withLock { $0.isWriting = false } }
         do {
             let written = try await self.store.append(
@@ -129,21 +134,22 @@ final class EventRelay: Sendable {
             )
             guard case .done = written else {
                 self.state.withLock { $0.isFenced = true }
-                return false
+                return .fenced
             }
             self.state.withLock { $0.failures = 0 }
             if !batch.isEmpty { self.changed() }
+            return .written
         } catch {
             self.putBack(batch, error)
+            return .failed
         }
-        return true
     }
 
     private func putBack(_ batch: [TurnEvent], _ error: any Error) {
         // A batch whose commit is in doubt is dropped rather than doubled: the terminal event holds the whole reply.
-        if let error = error as? PostgresError, error.isOutcomeUnknown { return }
+        let isInDoubt = (error as? PostgresError)?.isOutcomeUnknown ?? false
         self.state.withLock { state in
-            state.pending.insert(contentsOf: batch, at: 0)
+            if !isInDoubt { state.pending.insert(contentsOf: batch, at: 0) }
             state.failures += 1
         }
     }

@@ -17,7 +17,7 @@ struct EventRelayTests {
         let relay: EventRelay
         let batches = Locked(0)
 
-        init(batch: Duration) async throws {
+        init(batch: Duration, progressSeconds: Int = 300) async throws {
             self.pool = try await StoreDatabase.pool(size: 2)
             self.store = Store(pool: self.pool)
             let submission = TurnSubmission(
@@ -44,7 +44,7 @@ struct EventRelayTests {
                 store: self.store,
                 fence: self.term.fence,
                 turn: self.turn.id,
-                progressSeconds: 300,
+                progressSeconds: progressSeconds,
                 limits: limits,
                 reactor: try TestPlatform.reactor(),
                 changed: { [batches] in batches.withLock { $0 += 1 } }
@@ -58,9 +58,12 @@ struct EventRelayTests {
         }
 
         /// Runs the relay beside `body`, then returns what is left for the settlement.
-        func running(_ body: () async throws -> Void) async throws -> [TurnEvent] {
+        func running(
+            lastActivity: @escaping @Sendable () -> ContinuousClock.Instant = { .now - .seconds(60) },
+            _ body: () async throws -> Void
+        ) async throws -> [TurnEvent] {
             let relay = self.relay
-            async let run: Void = relay.run(lastActivity: { .now - .seconds(60) }, onFenced: {})
+            async let run: Void = relay.run(lastActivity: lastActivity, onFenced: {})
             do {
                 try await body()
             } catch {
@@ -125,6 +128,23 @@ struct EventRelayTests {
             held.relay.take(.delta(text: "second"))
             _ = try await held.pool.query("ALTER TABLE turnpike.hidden RENAME TO events")
             try await eventually("the deltas") { try await held.deltas().joined() == "first second" }
+        }
+        #expect(left.isEmpty)
+    }
+
+    @Test("a sign of life that could not be noted is noted soon after, though the worker gives no other")
+    func touchingAgain() async throws {
+        // It looks for signs of life every second.
+        let held = try await Held(batch: .milliseconds(1), progressSeconds: 4)
+        _ = try await held.pool.query("ALTER TABLE turnpike.markers RENAME TO hidden")
+        let sign = ContinuousClock.now + .milliseconds(500)
+        let left = try await held.running(lastActivity: { sign }) {
+            let before = held.pool.roundTrips
+            try await eventually("a failed touch") { held.pool.roundTrips > before }
+            _ = try await held.pool.query("ALTER TABLE turnpike.hidden RENAME TO markers")
+            // Armed for the agent's five minutes and more.
+            let touched: Query = "SELECT FROM turnpike.markers WHERE progress_deadline < now() + interval '1 minute'"
+            try await eventually("the touch") { try await !held.pool.query(touched).isEmpty }
         }
         #expect(left.isEmpty)
     }
