@@ -140,6 +140,25 @@ extension ConversationSession {
         }
     }
 
+    /// Gives a turn whose worker still waits to be started its whole time to start and to say something. False when
+    /// somebody else has ended it: its hard deadline does not wait.
+    func touch(_ turn: ArmedTurn) async -> Bool {
+        let limits = self.agent.limits
+        let touched = await self.persistently("touch") {
+            try await self.tools.store.append(
+                [],
+                turn: turn.id,
+                fence: self.fence,
+                progressSeconds: limits.progressSeconds + limits.startSeconds
+            ).value
+        } resolve: {
+            nil
+        }
+        guard case .fenced = touched else { return true }
+        self.fenceOff()
+        return false
+    }
+
     /// Fails a turn whose worker never got it.
     func fail(_ turn: ArmedTurn, _ code: FailureCode, _ message: String, head: Int64) async {
         let settlement = Settlement(

@@ -77,9 +77,12 @@ final class ConversationSession: Sendable {
         // An agent may have kept snapshots before its store mode was changed; a settlement compares the head they left.
         let isWhole = readsSnapshots && !PlantedBug.hydrateBeforeBump.isPlanted
         var shape = isWhole ? chain.shape : .untouched(head: head)
-        switch await self.tools.workers.start(permit, self.order(chain, transcript), in: place) {
+        let wait = StartWait(askedEvery: .seconds(max(1, self.agent.limits.progressSeconds / 4))) {
+            await self.touch(first)
+        }
+        switch await self.tools.workers.start(permit, self.order(chain, transcript), in: place, waiting: wait) {
         case .failed(let error, let lease):
-            await self.fail(first, error.code, error.message, head: head)
+            if self.abortion != .fenced { await self.fail(first, error.code, error.message, head: head) }
             await self.leave(lease, .finished)
         case .started(let worker):
             async let noted: Void = self.note(pid: worker.pid)

@@ -1,11 +1,22 @@
 import Runtime
 
+/// Who waits for a worker while its start waits its turn: asked every `interval`, and when the turn has come.
+package struct StartWait: Sendable {
+    let interval: Duration
+    let isWanted: @Sendable () async -> Bool
+
+    package init(askedEvery interval: Duration, isWanted: @escaping @Sendable () async -> Bool) {
+        self.interval = interval
+        self.isWanted = isWanted
+    }
+}
+
 /// Lets so many through at once and the others wait their turn, first come, first served: starting a program is bound
 /// by the processor, and a hundred at once all come too late.
 final class StartGate: Sendable {
     private struct State {
         var free: Int
-        var waiting: [OneShot<Void>] = []
+        var waiting: [OneShot<Bool>] = []
     }
 
     private let state: Locked<State>
@@ -14,30 +25,59 @@ final class StartGate: Sendable {
         self.state = Locked(State(free: places))
     }
 
-    /// Returns once there is a place; it is the caller's until `leave`.
-    func enter() async {
-        let mine = self.state.withLock { state -> OneShot<Void>? in
+    /// Returns once there is a place; it is the caller's until `leave`. False, without a place, when `wait` does not want
+    /// one any more.
+    @discardableResult
+    func enter(_ wait: StartWait? = nil) async -> Bool {
+        let mine = self.state.withLock { state -> OneShot<Bool>? in
             guard state.free == 0 else {
                 state.free -= 1
                 return nil
             }
-            let mine = OneShot<Void>()
+            let mine = OneShot<Bool>()
             state.waiting.append(mine)
             return mine
         }
-        await mine?.value()
+        guard let mine else { return true }
+        guard let wait else { return await mine.value() }
+        let isOver = StopSignal()
+        // No child of the caller's task, whose cancellation would make it ask without a pause; awaited below.
+        let asking = Task {
+            while await !isOver.wait(atMost: wait.interval) {
+                guard await wait.isWanted() else { return self.withdraw(mine) }
+            }
+        }
+        let hasPlace = await mine.value()
+        isOver.raise()
+        await asking.value
+        guard hasPlace else { return false }
+        guard await wait.isWanted() else {
+            self.leave()
+            return false
+        }
+        return true
+    }
+
+    /// Whoever has been given a place by now gives it back by itself.
+    private func withdraw(_ mine: OneShot<Bool>) {
+        let wasWaiting = self.state.withLock { state in
+            guard let index = state.waiting.firstIndex(where: { $0 === mine }) else { return false }
+            state.waiting.remove(at: index)
+            return true
+        }
+        if wasWaiting { mine.resolve(false) }
     }
 
     /// Gives the place to the one who has waited longest.
     func leave() {
-        let next = self.state.withLock { state -> OneShot<Void>? in
+        let next = self.state.withLock { state -> OneShot<Bool>? in
             guard !state.waiting.isEmpty else {
                 state.free += 1
                 return nil
             }
             return state.waiting.removeFirst()
         }
-        next?.resolve(())
+        next?.resolve(true)
     }
 
     /// How many wait.

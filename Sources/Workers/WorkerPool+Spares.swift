@@ -34,7 +34,11 @@ extension WorkerPool {
             if !state.isClosed { state.spares.append(spare) }
             return !state.isClosed
         }
-        let failure = isWanted ? await self.open(worker, nil) : nil
+        var failure: WorkerError?
+        if isWanted {
+            await self.gate.enter()
+            failure = await self.open(worker, nil)
+        }
         let isStillThere = self.state.withLock { state in
             guard let index = state.spares.firstIndex(where: { $0.worker === worker }) else { return false }
             if failure == nil { state.spares[index].isReady = true } else { state.spares.remove(at: index) }

@@ -8,7 +8,7 @@ package final class WorkerPool: Sendable {
     let state = Locked(State())
     let limits: Limits
     let tools: Worker.Tools
-    private let gate: StartGate
+    let gate: StartGate
     let metrics: Metrics
     /// Told when a spare was taken or has gone.
     let circuits = Locked<[AgentKey: Circuit]>([:])
@@ -69,24 +69,30 @@ package final class WorkerPool: Sendable {
 
     /// Starts the worker that `permit` permits, or gives its conversation the spare that came with the place, and
     /// returns it once it takes turns. On failure nothing of it is left, its place is free, and the lease comes back.
-    /// A place in the queue of starts does not count against the agent's time to start.
+    /// A place in the queue of starts does not count against the agent's time to start; `wait` is asked meanwhile.
     package func start(
         _ permit: consuming SpawnPermit,
         _ order: WorkerOrder,
-        in place: WorkerPlace
+        in place: WorkerPlace,
+        waiting wait: StartWait? = nil
     ) async -> StartResult {
         switch await self.useSpare(of: place, permit, order) {
         case .bound(let worker): return .started(worker)
-        case .refused(let permit, let place): return await self.startAnew(permit, order, in: place)
+        case .refused(let permit, let place): return await self.startAnew(permit, order, in: place, wait)
         }
     }
 
     private func startAnew(
         _ permit: consuming SpawnPermit,
         _ order: WorkerOrder,
-        in place: WorkerPlace
+        in place: WorkerPlace,
+        _ wait: StartWait?
     ) async -> StartResult {
         let worker = Worker(permit: permit, order: order, place: place, tools: self.tools)
+        guard await self.gate.enter(wait) else {
+            let message = "nobody waits for the worker any more"
+            return .failed(WorkerError(code: .workerStartFailed, message: message), lease: await worker.end())
+        }
         let failure = await self.open(worker, order)
         let result = failure == nil ? "ready" : "failed"
         self.metrics.count("turnpike_worker_starts_total", "Attempts to start a worker.", labels: ["result": result])
@@ -102,9 +108,8 @@ package final class WorkerPool: Sendable {
         return .failed(failure, lease: await worker.end())
     }
 
-    /// Nil when the worker is ready.
+    /// Nil when the worker is ready. Whoever calls this has entered the gate, and it is left here.
     func open(_ worker: Worker, _ order: WorkerOrder?) async -> WorkerError? {
-        await self.gate.enter()
         let turn = Locked(true)
         let leave = { @Sendable in
             let isFirst = turn.withLock { isOpen in

@@ -76,6 +76,35 @@ struct EndingTests {
         }
     }
 
+    @Test("a turn whose worker waits to be started is not taken for a silent one, but its hard deadline counts")
+    func waitingToStart() async throws {
+        try await GatewayFixture.with({
+            $0.limits.startsAtOnce = 1
+            $0.limits.startGateHold = .seconds(60)
+            $0.limits.sweepGrace = .zero
+        }) { fixture in
+            let mute = try await fixture.agent("mute", "mute") { $0.limits.startSeconds = 8 }
+            let first = try await fixture.submit(mute, "c")
+            try await eventually("the first start") { try await !fixture.isFree(first.number) }
+            let agent = try await fixture.agent("echo", "echo") {
+                $0.limits.startSeconds = 4
+                $0.limits.progressSeconds = 1
+            }
+            let waiting = try await fixture.submit(agent, "waits")
+            let late = try await fixture.submit(agent, "late")
+            try await eventually("the others to be armed") {
+                try await fixture.count("SELECT count(*) FROM turnpike.markers") == 3
+            }
+            _ = try await fixture.pool.query(
+                "UPDATE turnpike.markers SET hard_deadline = now() - interval '1 second' WHERE turn = \(late.id.text)::uuid"
+            )
+            #expect(try await fixture.ended(late).outcome?.code == "deadline_exceeded")
+            #expect(try await fixture.ended(waiting).state == .completed)
+            #expect(try await fixture.ended(first).outcome?.code == "worker_start_failed")
+            #expect(fixture.replica.metrics.value("turnpike_late_replies_total") == 0)
+        }
+    }
+
     @Test("a turn that its leaving replica cuts off keeps what was said")
     func cutOff() async throws {
         try await GatewayFixture.with { fixture in

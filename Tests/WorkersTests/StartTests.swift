@@ -114,6 +114,30 @@ extension WorkerSuite {
             gate.leave()
             #expect(gate.queue == 0)
         }
+
+        @Test("who waits for a start is asked meanwhile and at its turn, and gives way when it is not wanted any more")
+        func waiting() async throws {
+            let gate = StartGate(places: 1)
+            let (asked, isWanted) = (Locked(0), Locked(true))
+            let often = StartWait(askedEvery: .milliseconds(1)) {
+                asked.withLock { $0 += 1 }
+                return isWanted.withLock { $0 }
+            }
+            let never = StartWait(askedEvery: .seconds(3_600)) { isWanted.withLock { $0 } }
+            #expect(await gate.enter(often))
+            #expect(asked.withLock { $0 } == 0, "who need not wait is not asked")
+            async let impatient = gate.enter(often)
+            #expect(try await eventually { asked.withLock { $0 } > 2 })
+            async let patient = gate.enter(never)
+            #expect(try await eventually { gate.queue == 2 })
+            isWanted.withLock { $0 = false }
+            let hasPlace = await impatient
+            #expect(!hasPlace)
+            gate.leave()
+            let hasPlaceAtLast = await patient
+            #expect(!hasPlaceAtLast, "it is asked once more when its turn has come")
+            #expect(await gate.enter(), "and the place is free again")
+        }
     }
 
     @Suite struct EndTests {
