@@ -106,12 +106,7 @@ extension Store {
                     RETURNING m.turn, m.replica
                 ), verdict AS (
                     SELECT l.id, l.turn, l.epoch, l.code, l.retry, d.replica,
-                        CASE WHEN l.retry THEN '' ELSE (
-                            SELECT coalesce(string_agg(e.data ->> 'text', '' ORDER BY e.seq), '')
-                            FROM turnpike.events e
-                            WHERE e.conversation_id = l.id AND e.turn = l.turn AND e.type = 'delta'
-                                AND e.seq >= (SELECT t.first_event FROM turnpike.turns t WHERE t.turn = l.turn)
-                            ) END AS partial
+                        CASE WHEN l.retry THEN '' ELSE \(Self.said) END AS partial
                     FROM lost l JOIN discharged d ON d.turn = l.turn
                 ), ended AS (
                     UPDATE turnpike.turns t
@@ -159,6 +154,18 @@ extension Store {
             )
         }
     }
+
+    /// What the lost run `l` had said, as its session would have it: what it went on from, and its own text. An earlier
+    /// run's was taken back when that one was retried.
+    private static let said = """
+        concat((SELECT p.said FROM turnpike.parks p WHERE p.turn = l.turn), (
+            SELECT string_agg(e.data ->> 'text', '' ORDER BY e.seq) FROM turnpike.events e
+            WHERE e.conversation_id = l.id AND e.turn = l.turn AND e.type = 'delta' AND e.seq >= coalesce((
+                SELECT s.seq FROM turnpike.events s
+                WHERE s.conversation_id = l.id AND s.turn = l.turn AND s.type = 'turn.started'
+                ORDER BY s.seq DESC LIMIT 1
+            ), (SELECT t.first_event FROM turnpike.turns t WHERE t.turn = l.turn))))
+        """
 
     /// The catalogue's sentences for the codes that a sweep can give, as an SQL expression of constants.
     private static func meanings(_ column: String) -> String {

@@ -215,6 +215,38 @@ struct ParkTests {
         #expect(types.filter { $0 == "call" }.count == 4, "a started, a done, c started, c unknown: \(types)")
     }
 
+    @Test("a sweep that ends a turn keeps what its last run said and went on from, and nothing of runs before")
+    func swept() async throws {
+        let fixture = try await StoreFixture.make()
+        let (term, turn, deployment) = try await fixture.hold("c")
+        let (store, fence) = (fixture.store, term.fence)
+        func say(_ text: String, _ turn: ArmedTurn, _ fence: Fence) async throws {
+            _ = try await store.append([.delta(text: text)], turn: turn.id, fence: fence, progressSeconds: 300)
+        }
+        try await say("dead ", turn, fence)
+        _ = try await store.requeue(turn: turn.id, fence: fence, events: [], code: .workerExited, message: "")
+        let second = try #require(try await store.arm(fixture.handOver(term, deployment)))
+        try await say("second", second, fence)
+        _ = try await fixture.pool.query("UPDATE turnpike.markers SET hard_deadline = now() - interval '1 hour'")
+        #expect(try await store.sweepOverdue(grace: .zero, limit: 10).map(\.turn) == [turn.id])
+        #expect(try await fixture.tenant.turn(turn.id)?.outcome?.reply == "second")
+
+        let (before, parked, first) = try await fixture.hold("parked")
+        let (_, questions) = try await self.park(parked, before.fence, "a", in: fixture)
+        try await self.release(before, first, fixture)
+        try await self.decide(questions[0], "allow", fixture)
+        let (after, _) = try #require(try await self.begin(before.fence.conversation, fixture))
+        try await say(", and more", parked, after.fence)
+        _ = try await fixture.pool.query("UPDATE turnpike.markers SET hard_deadline = now() - interval '1 hour'")
+        #expect(try await store.sweepOverdue(grace: .zero, limit: 10).map(\.turn) == [parked.id])
+        #expect(try await fixture.tenant.turn(parked.id)?.outcome?.reply == "so far, and more")
+        #expect(
+            try await fixture.count(
+                "SELECT count(*) FROM turnpike.events WHERE data ->> 'partial' = 'so far, and more'"
+            ) == 1
+        )
+    }
+
     @Test("a sweep expires what is overdue, wakes the turn once nothing is open, and forgets what ended turns left")
     func sweeping() async throws {
         let fixture = try await StoreFixture.make()
