@@ -167,15 +167,15 @@ extension Store {
         )
     }
 
-    /// Fails a turn that never reached a worker: outcome, dead letter and event in one transaction. Returns false when
-    /// the turn is no longer queued, or its conversation is parked by now.
+    /// Fails a turn that waited in vain for a worker: outcome, dead letter and event in one transaction. What a parked one
+    /// had said is kept. Returns false when the turn is no longer queued, or its conversation is parked by now.
     package func failQueued(
         _ number: ConversationNumber,
         turn: TurnID,
         code: FailureCode,
         message: String
     ) async throws -> Bool {
-        let event = try StoredJSON.text(Outcome.failed(code, message: message, partial: "").json)
+        let said = "coalesce((SELECT p.said FROM turnpike.parks p WHERE p.turn = ended.turn), '')"
         try await Self.reach(.giveUpBefore)
         let rows = try await self.pool.query(
             """
@@ -187,7 +187,7 @@ extension Store {
                 RETURNING t.turn, t.org, t.attempt
             ), outcome AS (
                 INSERT INTO turnpike.outcomes (turn, state, code, message, reply)
-                SELECT turn, 'failed', \(code.rawValue)::text, \(message)::text, '' FROM ended
+                SELECT turn, 'failed', \(code.rawValue)::text, \(message)::text, \(unescaped: said) FROM ended
             ), buried AS (
                 INSERT INTO turnpike.dead_letters (turn, org, code, message, attempts)
                 SELECT turn, org, \(code.rawValue)::text, \(message)::text, attempt FROM ended
@@ -199,7 +199,10 @@ extension Store {
                 RETURNING c.id, c.last_event
             ), logged AS (
                 INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
-                SELECT moved.id, moved.last_event, ended.turn, 'turn.failed', \(event)::json FROM moved, ended
+                SELECT moved.id, moved.last_event, ended.turn, 'turn.failed',
+                    json_build_object('code', \(code.rawValue)::text, 'message', \(message)::text,
+                        'partial', \(unescaped: said))
+                FROM moved, ended
             )
             SELECT turn FROM ended
             """

@@ -1,4 +1,5 @@
 import Domain
+import Foundation
 import Postgres
 import Store
 import Testing
@@ -213,6 +214,21 @@ struct ParkTests {
             bytes: 1 << 20
         ).map(\.type)
         #expect(types.filter { $0 == "call" }.count == 4, "a started, a done, c started, c unknown: \(types)")
+    }
+
+    @Test("a turn that was parked and then waits for a worker in vain keeps what it had said")
+    func givenUp() async throws {
+        let fixture = try await StoreFixture.make()
+        let (term, turn, deployment) = try await fixture.hold("c")
+        let number = term.fence.conversation
+        #expect(try await self.park(turn, term.fence, "a", policy: .allow, in: fixture).parked == .goesOn)
+        try await self.release(term, deployment, fixture)
+        #expect(try await fixture.store.failQueued(number, turn: turn.id, code: .leaseTimeout, message: "x"))
+        let outcome = try await fixture.tenant.turn(turn.id)?.outcome
+        #expect(outcome?.reply == "so far" && outcome?.code == "lease_timeout")
+        let events = try await fixture.tenant.events(number, after: 0, turn: nil, limit: 100, bytes: 1 << 20)
+        let last = try JSONDecoder().decode(JSONValue.self, from: Data(#require(events.last).data.utf8))
+        #expect(last == ["code": "lease_timeout", "message": "x", "partial": "so far"])
     }
 
     @Test("a sweep that ends a turn keeps what its last run said and went on from, and nothing of runs before")
