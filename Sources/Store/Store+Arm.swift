@@ -91,7 +91,7 @@ extension Store {
             seq: try row.get("seq"),
             run: try row.optionalID("run"),
             attempt: try row.get("attempt"),
-            input: try Self.input(row.get("input")),
+            input: Self.input(try row.get("input")),
             deadlineSeconds: try row.get("deadline_seconds"),
             cancelRequested: try row.get("cancel_requested"),
             isResumed: try row.get("resumed"),
@@ -100,12 +100,17 @@ extension Store {
     }
 
     /// A turn that was enqueued in SQL may hold any JSON. By now it is armed, so it must not fail to be read: what is
-    /// no array of parts becomes one, and the worker judges it.
-    private static func input(_ text: String) throws -> TurnInput {
-        switch try StoredJSON.value(text, as: JSONValue.self) {
-        case .array(let parts): TurnInput(parts: parts)
-        case .string(let text): TurnInput(text: text)
-        case let other: TurnInput(parts: [other])
+    /// no array of parts becomes one, what JSON allows and no number here can hold is given as it is written, and the
+    /// worker judges it.
+    private static func input(_ text: String) -> TurnInput {
+        do {
+            switch try StoredJSON.value(text, as: JSONValue.self) {
+            case .array(let parts): return TurnInput(parts: parts)
+            case .string(let text): return TurnInput(text: text)
+            case let other: return TurnInput(parts: [other])
+            }
+        } catch {
+            return TurnInput(text: text)
         }
     }
 }

@@ -100,6 +100,31 @@ struct IntakeTests {
         #expect(try await fixture.claimAll().isEmpty)
     }
 
+    @Test("a turn enqueued in SQL whose input is JSON that cannot be read here is handed over as it is written")
+    func unreadableInput() async throws {
+        let fixture = try await StoreFixture.make()
+        let deep = String(repeating: "[", count: 600) + String(repeating: "]", count: 600)
+        for (input, written) in [("[1e3, 1e400]", "[1000, 1\(String(repeating: "0", count: 400))]"), (deep, deep)] {
+            _ = try await fixture.pool.query(
+                "SELECT * FROM turnpike.enqueue_turn('echo', \(input)::jsonb, 'default', 'c', gen_random_uuid())"
+            )
+            let claim = try #require(try await fixture.claimAll().first)
+            let deployment: DeploymentID = freshID()
+            let term = try await fixture.store.beginTerm(
+                claim.number,
+                nonce: freshID(),
+                replica: fixture.replica,
+                deployment: deployment,
+                limits: AgentLimits()
+            )
+            let armed = try #require(term?.armed)
+            #expect(armed.input == TurnInput(text: written))
+            let fence = try #require(term?.fence)
+            _ = try await fixture.store.settle(fixture.settlement(armed, "done"), fence: fence)
+            #expect(try await fixture.store.release(fence, deployment: deployment, ending: "finished"))
+        }
+    }
+
     @Test("intake and hand-over are one round trip, and so are settlement and the next hand-over")
     func roundTrips() async throws {
         let fixture = try await StoreFixture.make()
