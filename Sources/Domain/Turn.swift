@@ -64,6 +64,8 @@ package struct ArmedTurn: Sendable, Hashable {
     package let isResumed: Bool
     /// It was a newer turn that asked for the end.
     package let isInterrupted: Bool
+    /// What was left until its marker's hard deadline when it was handed over, or found; nil where that is not known.
+    package let remaining: Duration?
 
     package init(
         id: TurnID,
@@ -74,8 +76,10 @@ package struct ArmedTurn: Sendable, Hashable {
         deadlineSeconds: Int?,
         cancelRequested: Bool,
         isResumed: Bool = false,
-        isInterrupted: Bool = false
+        isInterrupted: Bool = false,
+        remaining: Duration? = nil
     ) {
+        self.remaining = remaining
         self.id = id
         self.seq = seq
         self.run = run

@@ -14,6 +14,8 @@ extension ConversationSession {
         /// Whether the worker is to stand still, also one that is still being started.
         var isFrozen = false
         var running: TurnID?
+        /// When others end the running turn: its marker has counted since the hand-over.
+        var deadline: ContinuousClock.Instant?
         /// The turn that was performed last, or is.
         var lastTaken: TurnID?
         var cancelWanted = false
@@ -59,6 +61,7 @@ extension ConversationSession {
             if turn?.id != desk.running {
                 desk.cancelWanted = false
                 desk.isInterrupted = turn?.isInterrupted ?? false
+                desk.deadline = turn?.remaining.map { .now + $0 }
             }
             desk.running = turn?.id
             desk.lastTaken = turn?.id ?? desk.lastTaken
@@ -72,6 +75,9 @@ extension ConversationSession {
     func takeEarlyCancel() -> Bool {
         self.desk.withLock { $0.cancelWanted }
     }
+
+    /// When the running turn's time is over; nil where that is not known.
+    var deadline: ContinuousClock.Instant? { self.desk.withLock { $0.deadline } }
 
     /// Whether the running turn is being stopped for a newer one.
     var isInterrupted: Bool { self.desk.withLock { $0.isInterrupted } }

@@ -222,6 +222,7 @@ final class ConversationSession: Sendable {
                 wantsBase: wantsBase,
                 resumption: resumption,
                 token: model?.token,
+                deadline: self.deadline,
                 ask: { question in await self.answer(question, in: turn, after: relay) },
                 note: { note in await self.note(note, in: turn, after: relay, begun: begun) },
                 emit: { event in self.take(event, relay) }

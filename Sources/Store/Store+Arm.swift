@@ -40,6 +40,7 @@ extension Store {
                     held.epoch, now() + \(handOver.progressSeconds)::integer * interval '1 second',
                     now() + coalesce(started.deadline_seconds, \(handOver.turnSeconds)::integer) * interval '1 second'
                 FROM started, held
+                RETURNING hard_deadline
             ), moved AS (
                 UPDATE turnpike.conversations c
                 SET running = started.turn, queued = c.queued - 1, last_event = c.last_event + 1, active_at = now()
@@ -54,8 +55,9 @@ extension Store {
             SELECT turn, seq, run, attempt, input, deadline_seconds, cancel_requested_at IS NOT NULL AS cancel_requested,
                 interrupted,
                 moved.last_event, \(unescaped: SQLTime.text("now()")) AS at,
-                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = started.turn) AS resumed
-            FROM started, moved
+                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = started.turn) AS resumed,
+                \(unescaped: Self.remaining("armed")) AS remaining_ms
+            FROM started, armed, moved
             """
     }
 
@@ -77,8 +79,10 @@ extension Store {
             """
             SELECT t.turn, t.seq, t.run, t.attempt, t.input, t.deadline_seconds,
                 t.cancel_requested_at IS NOT NULL AS cancel_requested, t.interrupted,
-                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = t.turn) AS resumed
+                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = t.turn) AS resumed,
+                \(unescaped: Self.remaining("m")) AS remaining_ms
             FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
+            LEFT JOIN turnpike.markers m ON m.turn = t.turn
             WHERE c.id = \(fence.conversation.value)::bigint AND c.epoch = \(fence.epoch)::bigint
                 AND c.owner_nonce = \(fence.nonce.text)::uuid
             """
@@ -95,8 +99,14 @@ extension Store {
             deadlineSeconds: try row.get("deadline_seconds"),
             cancelRequested: try row.get("cancel_requested"),
             isResumed: try row.get("resumed"),
-            isInterrupted: try row.get("interrupted")
+            isInterrupted: try row.get("interrupted"),
+            remaining: try row.optionalMilliseconds("remaining_ms")
         )
+    }
+
+    /// Milliseconds until the hard deadline of a marker: a length of time means the same to every clock.
+    private static func remaining(_ marker: String) -> String {
+        "(extract(epoch FROM \(marker).hard_deadline - now()) * 1000)::bigint"
     }
 
     /// A turn that was enqueued in SQL may hold any JSON. By now it is armed, so it must not fail to be read: what is

@@ -18,12 +18,13 @@ extension Worker {
     /// return. `note` answers what a worker that goes on with a parked turn says about its calls. `emit` gets the turn's
     /// events in order, on the caller's actor, none after this returns. Cancelling the calling task kills the worker;
     /// `cancel` is the polite way. One turn at a time: a second one fails. `token` is the turn's own, for a worker that may
-    /// use a model.
+    /// use a model. `deadline` is the hard one of a turn whose time counts since before this call.
     package func perform(
         _ turn: ArmedTurn,
         wantsBase: Bool,
         resumption: Resumption? = nil,
         token: WorkerToken? = nil,
+        deadline: ContinuousClock.Instant? = nil,
         ask: @escaping @Sendable (PermissionQuestion) async -> PermissionAnswer,
         note: @escaping @Sendable (CallNote) async -> CallVerdict = { _ in .fenced },
         emit: @escaping @Sendable (TurnEvent) -> Void
@@ -33,7 +34,7 @@ extension Worker {
         }
         let limits = self.order.configuration.limits
         let seconds = turn.deadlineSeconds ?? limits.turnSeconds
-        let deadline = ContinuousClock.now + .seconds(seconds)
+        let deadline = deadline ?? ContinuousClock.now + .seconds(seconds)
         guard self.begin(turn, wantsBase: wantsBase, resumption, token) else {
             let outcome = Outcome.failed(.workerExited, message: "the worker takes no turn", partial: "")
             return TurnResult(outcome: outcome, snapshot: nil, workerIsUsable: false)

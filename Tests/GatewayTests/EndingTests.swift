@@ -105,6 +105,29 @@ struct EndingTests {
         }
     }
 
+    @Test("a first turn's time counts from its hand-over, so its own session ends it, and no sweep")
+    func slowStart() async throws {
+        try await GatewayFixture.with({
+            $0.limits.startsAtOnce = 1
+            $0.limits.startGateHold = .seconds(60)
+            $0.limits.sweepGrace = .seconds(60)
+        }) { fixture in
+            let mute = try await fixture.agent("mute", "mute") { $0.limits.startSeconds = 4 }
+            let first = try await fixture.submit(mute, "c")
+            try await eventually("the first start") { try await !fixture.isFree(first.number) }
+            let agent = try await fixture.agent("silent", "silent") { $0.limits.turnSeconds = 5 }
+            let turn = try await fixture.submit(agent, "c")
+            #expect(try await fixture.ended(turn).outcome?.code == "deadline_exceeded")
+            let took = try await fixture.count(
+                """
+                SELECT (extract(epoch FROM ended_at - started_at) * 1000)::integer AS count FROM turnpike.turns
+                WHERE turn = \(turn.id.text)::uuid
+                """
+            )
+            #expect((4_900..<9_000).contains(took), "4 s of waiting are in its 5 s: \(took) ms")
+        }
+    }
+
     @Test("a turn that its leaving replica cuts off keeps what was said")
     func cutOff() async throws {
         try await GatewayFixture.with { fixture in

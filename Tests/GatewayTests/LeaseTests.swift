@@ -106,8 +106,9 @@ struct LeaseTests {
                 deployment: freshID(),
                 limits: AgentLimits()
             )
-            #expect(begun?.armed != nil)
-            #expect(try await fixture.store.term(claim.number, nonce: nonce) == begun)
+            let found = try await fixture.store.term(claim.number, nonce: nonce)
+            #expect(begun?.armed != nil && found?.armed?.id == begun?.armed?.id)
+            #expect(found?.fence == begun?.fence && found?.head == begun?.head && found?.workspace == begun?.workspace)
             #expect(try await fixture.store.term(claim.number, nonce: freshID()) == nil)
         }
     }

@@ -99,6 +99,16 @@ struct HoldingTests {
         #expect(requeued.value == nil)
     }
 
+    @Test("a turn comes with its marker's hard deadline, and so does one whose hand-over was not heard of")
+    func hardDeadline() async throws {
+        let fixture = try await StoreFixture.make()
+        let (term, turn, _) = try await fixture.hold("c")
+        #expect(turn.remaining == .seconds(AgentLimits().turnSeconds))
+        _ = try await fixture.pool.query("UPDATE turnpike.markers SET hard_deadline = now() + interval '100 seconds'")
+        let found = try #require(try await fixture.store.runningTurn(term.fence)?.remaining)
+        #expect(found > .seconds(60) && found <= .seconds(100))
+    }
+
     @Test("the epoch alone or the nonce alone does not pass for a fence")
     func bothHalves() async throws {
         let fixture = try await StoreFixture.make()

@@ -192,6 +192,24 @@ extension WorkerSuite {
             }
         }
 
+        @Test("the time before the worker gets a turn counts against its hard deadline")
+        func startedLate() async throws {
+            try await withRig { rig in
+                let worker = try await rig.start(Rig.configuration("trickle"))
+                let begin = ContinuousClock.now
+                let result = await worker.perform(
+                    try Rig.turn(seconds: 60),
+                    wantsBase: false,
+                    deadline: begin + .seconds(1),
+                    ask: { _ in .cancelled },
+                    emit: { _ in }
+                )
+                #expect(result.outcome.failure == .deadlineExceeded)
+                #expect((.seconds(1)..<(.seconds(30))).contains(ContinuousClock.now - begin))
+                Rig.drop(await worker.end())
+            }
+        }
+
         @Test("a turn whose client left before the worker got it is cancelled unseen")
         func cancelledBefore() async throws {
             try await withRig { rig in
