@@ -65,6 +65,8 @@ package struct RemoteRun: Sendable, Hashable {
     package let conversation: ConversationID?
     /// The agent as it is configured now; nil when there is none that this version can read.
     package let configuration: AgentConfiguration?
+    /// It is a newer turn that wants it to end.
+    package let isInterrupted: Bool
 
     package init(
         id: ReplicaID,
@@ -80,7 +82,8 @@ package struct RemoteRun: Sendable, Hashable {
         isCancelling: Bool,
         agent: AgentID,
         conversation: ConversationID?,
-        configuration: AgentConfiguration?
+        configuration: AgentConfiguration?,
+        isInterrupted: Bool
     ) {
         self.id = id
         self.fence = fence
@@ -96,6 +99,7 @@ package struct RemoteRun: Sendable, Hashable {
         self.agent = agent
         self.conversation = conversation
         self.configuration = configuration
+        self.isInterrupted = isInterrupted
     }
 
     /// What the worker has to show.

@@ -228,7 +228,7 @@ package struct RemoteDesk: Sendable {
     }
 
     /// Ends the run with `outcome`, and keeps `state` as the conversation's where it was completed. A turn that somebody
-    /// cancelled ends as cancelled, whatever the worker makes of it.
+    /// cancelled, or a newer one interrupted, ends as that, whatever the worker makes of it.
     package func settle(_ ticket: RemoteTicket, _ wanted: Outcome, state: String?) async throws -> Ending {
         guard let run = try await reaching({ try await self.store.remoteRun(of: self.worker, ticket) }) else {
             throw self.fenced(ticket)
@@ -289,6 +289,9 @@ package struct RemoteDesk: Sendable {
 
     /// What is stored of what the worker says.
     private static func judge(_ outcome: Outcome, _ run: RemoteRun, state: String?) -> Outcome {
+        if run.isInterrupted {
+            return .failed(.interrupted, message: FailureCode.interrupted.meaning, partial: outcome.text)
+        }
         if run.isCancelling { return .cancelled(partial: outcome.text) }
         if outcome.state == .completed, let state, state.utf8.count > run.configuration?.limits.snapshotBytes ?? .max {
             return .failed(.snapshotTooLarge, message: FailureCode.snapshotTooLarge.meaning, partial: outcome.text)

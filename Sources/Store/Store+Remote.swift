@@ -95,7 +95,7 @@ extension Store {
                     coalesce(t.seq, 0) AS seq, c.head, r.lease_seconds, r.batch, c.agent, c.conversation, n.configuration,
                     r.ended_at IS NULL AND c.epoch = r.epoch AND coalesce(c.owner_nonce = r.owner_nonce
                         AND c.running = r.turn, false) AS is_live,
-                    t.cancel_requested_at IS NOT NULL AS is_cancelling
+                    t.cancel_requested_at IS NOT NULL AS is_cancelling, coalesce(t.interrupted, false) AS is_interrupted
                 FROM turnpike.remote_runs r
                 JOIN turnpike.conversations c ON c.id = r.conversation_id
                 LEFT JOIN turnpike.turns t ON t.turn = r.turn
@@ -125,7 +125,8 @@ extension Store {
             isCancelling: try row.get("is_cancelling"),
             agent: try AgentID(row.get("agent")),
             conversation: try row.optionalName("conversation"),
-            configuration: try row.get("configuration", as: String?.self).flatMap(Self.configuration)
+            configuration: try row.get("configuration", as: String?.self).flatMap(Self.configuration),
+            isInterrupted: try row.get("is_interrupted")
         )
     }
 

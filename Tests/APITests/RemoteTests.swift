@@ -171,6 +171,23 @@ struct RemoteTests {
         }
     }
 
+    @Test("a turn that a newer one interrupts reaches the worker as a cancel, and ends as interrupted")
+    func interrupt() async throws {
+        try await APIFixture.with { fixture in
+            let worker = try await self.enrol(fixture)
+            let turn = try await self.submit(fixture, "c", "hello")
+            let assignment = try await self.claim(worker, "one")
+            let newer = #"{"input":"stop","on_busy":"interrupt"}"#
+            let path = "/v1/agents/far/conversations/c/turns"
+            #expect(try await fixture.client.send("POST", path, newer).status == 202)
+            #expect(try await self.write(worker, assignment, "heartbeat").json()["cancel"] == true)
+            let end = #","state":"cancelled","reply":"half""#
+            #expect(try await self.write(worker, assignment, "outcome", end).json()["result"] == "settled")
+            let outcome = try await self.outcome(fixture, turn)
+            #expect(outcome?["code"] == "interrupted" && outcome?["reply"] == "half", "\(String(describing: outcome))")
+        }
+    }
+
     @Test("a worker's question is one question however often it asks, and people decide it")
     func question() async throws {
         try await APIFixture.with { fixture in
