@@ -140,6 +140,14 @@ extension ConversationSession {
     }
 }
 
+extension TurnResult {
+    /// Whether nothing is left of the turn in a session that comes down. A reply that came all the same is settled, and a
+    /// turn that its worker has parked is parked, whose outcome is not its end: the fence says whether either still counts.
+    func isAbandoned(by abortion: SessionEnding) -> Bool {
+        abortion == .fenced || (self.outcome.state == .failed && self.parking == nil)
+    }
+}
+
 /// Why a parked turn cannot go on.
 struct ResumptionFailure: Error, Sendable {
     let message: String

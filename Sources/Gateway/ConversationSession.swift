@@ -142,8 +142,7 @@ final class ConversationSession: Sendable {
                 workerIsUsable: false
             )
         }
-        if let abortion = self.abortion, abortion == .fenced || result.outcome.state == .failed {
-            // A reply that came all the same is settled below: the fence says whether it still counts.
+        if let abortion = self.abortion, result.isAbandoned(by: abortion) {
             let events = relay.close()
             return .end(await self.abandon(turn, abortion, result.outcome, events: events, head: shape.head))
         }

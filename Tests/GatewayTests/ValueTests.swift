@@ -2,6 +2,7 @@ import Domain
 import Runtime
 import TestKit
 import Testing
+import Workers
 
 @testable import Gateway
 
@@ -29,6 +30,21 @@ struct ValueTests {
         for odd in ["", "tpk_", String(text.dropLast()), text + "0", " " + text.dropFirst()] {
             #expect(TokenSecret(odd) == nil)
         }
+    }
+
+    @Test("a session that comes down still writes a reply and a parking that came, unless it is fenced off")
+    func abandoning() {
+        let failed = Outcome.failed(.workerExited, message: "killed", partial: "")
+        let parking = Parking(continuation: [], calls: [])
+        let results = [
+            TurnResult(outcome: failed, snapshot: nil, workerIsUsable: false),
+            TurnResult(outcome: failed, snapshot: nil, workerIsUsable: false, parking: parking),
+            TurnResult(outcome: .cancelled(partial: ""), snapshot: nil, workerIsUsable: false),
+        ]
+        for ending in [SessionEnding.draining, .lockLost] {
+            #expect(results.map { $0.isAbandoned(by: ending) } == [true, false, false])
+        }
+        #expect(results.allSatisfy { $0.isAbandoned(by: .fenced) })
     }
 
     @Test("every hint is understood as it was meant")
