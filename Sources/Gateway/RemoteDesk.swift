@@ -161,6 +161,10 @@ package struct RemoteDesk: Sendable {
         guard run.isLive, let turn = try await reaching({ try await self.store.runningTurn(run.fence) }) else {
             return nil
         }
+        guard !turn.isResumed else {
+            try await self.decline(turn, of: run)
+            return nil
+        }
         guard run.conversation != nil, turn.seq > 1 else {
             return RemoteAssignment(run: run, turn: turn, state: nil, transcript: nil)
         }

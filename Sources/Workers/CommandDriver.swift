@@ -17,6 +17,10 @@ struct CommandDriver: WorkerDriver {
     mutating func assigned(_ assignment: DriverAssignment) -> [DriverAction] { [.ready] }
 
     mutating func prompt(_ prompt: DriverPrompt) -> [DriverAction] {
+        // Begun anew it would do again what the calls of its earlier worker have done.
+        guard prompt.resumption == nil else {
+            return [.declined(.protocolError, "the turn was parked, but a program cannot go on with one")]
+        }
         self.decoder = UTF8StreamDecoder()
         return [.send(Array(prompt.turn.input.text.utf8)), .closeInput]
     }

@@ -101,9 +101,10 @@ struct TurnRecord: Sendable {
         )
     }
 
-    /// The ending of a turn that the worker has not heard of.
+    /// The ending of a turn that the worker has not heard of: all it has said, it said before it was parked.
     func declined(_ code: FailureCode, _ message: String) -> Ending {
-        let outcome = self.isCancelled ? Outcome.cancelled(partial: "") : .failed(code, message: message, partial: "")
+        let outcome: Outcome =
+            self.isCancelled ? .cancelled(partial: self.text) : .failed(code, message: message, partial: self.text)
         return Ending(outcome: outcome, snapshot: nil, isSure: true)
     }
 

@@ -39,7 +39,9 @@ extension Worker {
             let outcome = Outcome.failed(.workerExited, message: "the worker takes no turn", partial: "")
             return TurnResult(outcome: outcome, snapshot: nil, workerIsUsable: false)
         }
-        if self.hasProcessPerTurn { await self.spawn(for: turn, token: token) }
+        // The driver may have declined it at once.
+        let isOpen = self.state.withLock { $0.turn != nil }
+        if self.hasProcessPerTurn, isOpen { await self.spawn(for: turn, token: token) }
         let ending = await withTaskCancellationHandler {
             let listener = TurnListener(ask: ask, note: note, emit: emit)
             return await self.follow(turn, wantsBase: wantsBase, until: deadline, seconds: seconds, listener)

@@ -1,5 +1,6 @@
 import Domain
 import Gateway
+import Postgres
 import Runtime
 import TestKit
 import Testing
@@ -185,6 +186,33 @@ struct RemoteTests {
             #expect(try await self.write(worker, assignment, "outcome", end).json()["result"] == "settled")
             let outcome = try await self.outcome(fixture, turn)
             #expect(outcome?["code"] == "interrupted" && outcome?["reply"] == "half", "\(String(describing: outcome))")
+        }
+    }
+
+    @Test("a turn that another kind of worker had parked is not begun anew by a remote one: it fails with what it said")
+    func parked() async throws {
+        try await APIFixture.with { fixture in
+            let worker = try await self.enrol(fixture)
+            let turn = try await self.submit(fixture, "c", "hello")
+            let pool = ConnectionPool(
+                configuration: .init(conninfo: fixture.conninfo, size: 1),
+                reactor: try TestPlatform.reactor(),
+                blocking: TestPlatform.blocking,
+                log: .silent,
+                metrics: Metrics()
+            )
+            // As if the agent's driver had been changed meanwhile.
+            _ = try await pool.query(
+                """
+                INSERT INTO turnpike.parks (turn, conversation_id, continuation, said)
+                SELECT turn, conversation_id, '', 'so far' FROM turnpike.turns WHERE turn = \(turn)::uuid
+                """
+            )
+            let next = try await self.submit(fixture, "c", "next")
+            let assignment = try await self.claim(worker, "one")
+            #expect(assignment["turn"]?.text == next)
+            let outcome = try await self.outcome(fixture, turn)
+            #expect(outcome?["code"] == "protocol_error" && outcome?["reply"] == "so far")
         }
     }
 

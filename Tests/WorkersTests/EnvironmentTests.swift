@@ -178,6 +178,25 @@ extension WorkerSuite {
             }
         }
 
+        @Test("a turn that another kind of worker had parked is not begun anew: no program runs, what was said is kept")
+        func parked() async throws {
+            try await withRig { rig in
+                let worker = try await rig.start(self.configuration("touch \(rig.root)/ran; cat"))
+                let result = await worker.perform(
+                    try Rig.turn(),
+                    wantsBase: false,
+                    resumption: Resumption(continuation: [], said: "so far", calls: []),
+                    ask: { _ in .cancelled },
+                    emit: { _ in }
+                )
+                #expect(result.outcome.failure == .protocolError && result.outcome.partial == "so far")
+                #expect(result.workerIsUsable)
+                #expect(!FileManager.default.fileExists(atPath: "\(rig.root)/ran"))
+                #expect(await worker.perform(try Rig.turn("next")).outcome.reply == "next")
+                Rig.drop(await worker.end())
+            }
+        }
+
         @Test("a program that takes too long is killed")
         func deadline() async throws {
             try await withRig { rig in
