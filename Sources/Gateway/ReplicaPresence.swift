@@ -50,10 +50,12 @@ final class ReplicaPresence: Service {
     func run(until stop: StopSignal) async throws {
         try await self.appear(until: stop)
         var freeSince: [ReplicaID: ContinuousClock.Instant] = [:]
+        // Few enough that none of them waits long for the others.
+        var batch = SweepBatch(most: 1_000)
         var rounds = 0
         while await !stop.wait(atMost: self.delay(freeSince)) {
             do {
-                try await self.watch(&freeSince)
+                try await self.watch(&freeSince, &batch)
                 rounds += 1
                 // Somebody may wait for the end of a drain, so that is told more often.
                 if rounds % 4 == 0 || self.isDraining() { try await self.beat() }
@@ -111,7 +113,10 @@ final class ReplicaPresence: Service {
         }
     }
 
-    private func watch(_ freeSince: inout [ReplicaID: ContinuousClock.Instant]) async throws {
+    private func watch(
+        _ freeSince: inout [ReplicaID: ContinuousClock.Instant],
+        _ batch: inout SweepBatch
+    ) async throws {
         guard self.leases.isTrusted else {
             freeSince = [:]
             return
@@ -131,21 +136,20 @@ final class ReplicaPresence: Service {
             let since = freeSince[peer.replica, default: now]
             freeSince[peer.replica] = since
             if now - since >= self.configuration.limits.presenceGrace, !PlantedBug.nobodyTakesOver.isPlanted {
-                try await self.takeOver(from: peer.replica)
+                try await self.takeOver(from: peer.replica, &batch)
             }
         }
         freeSince = freeSince.filter { entry in peers.contains { $0.replica == entry.key } }
     }
 
-    /// Turns that are settled in one transaction: few enough that none of them waits long for the others.
-    private static let batch = 1_000
-
-    private func takeOver(from peer: ReplicaID) async throws {
-        while true {
-            let swept = try await self.store.takeOver(from: peer, limit: Self.batch)
+    private func takeOver(from peer: ReplicaID, _ batch: inout SweepBatch) async throws {
+        var isMore = true
+        while isMore {
+            let limit = batch.limit
+            let swept = try await batch.run { try await self.store.takeOver(from: peer, limit: $0) }
             self.sweeper.announce(swept)
             self.wakeDispatcher.signal()
-            if swept.count < Self.batch { break }
+            isMore = swept.count == limit
         }
         if try await self.store.forget(peer) {
             self.log.warning("a dead replica was cleared", ["peer": .text(peer.text)])

@@ -36,16 +36,18 @@ final class Sweeper: Service {
     }
 
     func run(until stop: StopSignal) async throws {
+        var (overdue, parked, remote) = (SweepBatch(most: 500), SweepBatch(most: 500), SweepBatch(most: 500))
         while await !stop.wait(atMost: self.configuration.limits.sweepInterval * Double.random(in: 0.8...1.2)) {
             do {
+                let limits = self.configuration.limits
                 self.announce(
-                    try await self.store.sweepOverdue(grace: self.configuration.limits.sweepGrace, limit: 500)
+                    try await overdue.run { try await self.store.sweepOverdue(grace: limits.sweepGrace, limit: $0) }
                 )
-                let parked = try await self.store.sweepParked(limit: 500)
-                for number in parked { self.feed.changed(number) }
-                if !parked.isEmpty { self.wakeDispatcher.signal() }
+                let changed = try await parked.run { try await self.store.sweepParked(limit: $0) }
+                for number in changed { self.feed.changed(number) }
+                if !changed.isEmpty { self.wakeDispatcher.signal() }
                 self.announce(
-                    try await self.store.sweepRemote(limit: 500, memory: self.configuration.limits.remoteMemory)
+                    try await remote.run { try await self.store.sweepRemote(limit: $0, memory: limits.remoteMemory) }
                 )
             } catch {
                 self.log.warning("sweeping failed", ["error": .error(error)])
