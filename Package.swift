@@ -78,6 +78,7 @@ let package = Package(
                 .embedInCode("0020_backends.sql"),
                 .embedInCode("0021_remote.sql"),
                 .embedInCode("0022_redrive.sql"),
+                .embedInCode("0023_asked_as.sql"),
             ],
             swiftSettings: house
         ),

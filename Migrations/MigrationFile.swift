@@ -37,5 +37,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0020_backends", PackageResources._020_backends_sql),
         MigrationFile("0021_remote", PackageResources._021_remote_sql),
         MigrationFile("0022_redrive", PackageResources._022_redrive_sql),
+        MigrationFile("0023_asked_as", PackageResources._023_asked_as_sql),
     ]
 }

@@ -26,7 +26,7 @@ extension Store {
     ///
     /// A question that an earlier run of the turn has asked in the same words is taken over instead, with the decision
     /// that it may have by now, once: the worker died, whoever decided should not be asked again. Asking again with the
-    /// same identity finds what the first try stored.
+    /// same identity finds what the first try stored or took over.
     package func askApproval(
         _ question: ApprovalQuestion,
         turn: TurnID,
@@ -70,12 +70,12 @@ extension Store {
                     AND c.owner_nonce = \(fence.nonce.text)::uuid AND c.running = \(turn.text)::uuid
             ), known AS (
                 SELECT a.approval FROM turnpike.approvals a, held
-                WHERE a.turn = \(turn.text)::uuid AND (a.approval = \(question.id.text)::uuid
+                WHERE a.turn = \(turn.text)::uuid AND (coalesce(a.asked_as, a.approval) = \(question.id.text)::uuid
                     OR \(isOpen)::boolean AND a.arguments_hash = \(asked.hash)::bytea AND a.attempt < held.attempt AND (
                         a.state = 'decided' OR a.state = 'pending' AND a.expires_at > clock_timestamp()))
-                ORDER BY a.approval = \(question.id.text)::uuid DESC, a.asked_at LIMIT 1
+                ORDER BY coalesce(a.asked_as, a.approval) = \(question.id.text)::uuid DESC, a.asked_at LIMIT 1
             ), taken AS (
-                UPDATE turnpike.approvals a SET attempt = held.attempt
+                UPDATE turnpike.approvals a SET attempt = held.attempt, asked_as = \(question.id.text)::uuid
                 FROM known, held WHERE a.approval = known.approval
                 RETURNING a.approval, a.turn, a.state, a.decision, a.expires_at
             ), asked AS (

@@ -369,6 +369,7 @@ CREATE TABLE turnpike.approvals (
     expires_at timestamp with time zone NOT NULL,
     decided_at timestamp with time zone,
     rule uuid,
+    asked_as uuid,
     CONSTRAINT approvals_arguments_hash_check CHECK ((octet_length(arguments_hash) = 32)),
     CONSTRAINT approvals_attempt_check CHECK ((attempt > 0)),
     CONSTRAINT approvals_check CHECK ((expires_at > asked_at)),

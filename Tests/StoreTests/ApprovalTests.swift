@@ -185,6 +185,22 @@ struct ApprovalTests {
         #expect(try await self.ask(self.question(["path": "y"]), again, fixture, term.fence)?.id == open.id)
         let other = self.question()
         #expect(try await self.ask(other, again, fixture, term.fence)?.id == other.id, "a second use asks again")
+        // In the next run a poll, or a try whose answer was lost, asks again what was taken over.
+        let third = self.question(["path": "z"])
+        _ = try await self.ask(third, again, fixture, term.fence)
+        let polled = self.question(["path": "z"])
+        _ = try await fixture.store.requeue(
+            turn: turn.id,
+            fence: term.fence,
+            events: [],
+            code: .workerExited,
+            message: "exit 1"
+        )
+        let last = try #require(try await fixture.store.arm(fixture.handOver(term, deployment)))
+        for _ in 0..<2 { #expect(try await self.ask(polled, last, fixture, term.fence)?.id == third.id) }
+        _ = try await fixture.tenant.decideApproval(third.id, option: "once", reason: nil, by: freshID())
+        #expect(try await self.ask(polled, last, fixture, term.fence)?.decision == "once")
+        #expect(try await fixture.count("SELECT count(*) FROM turnpike.approvals") == 4, "nobody was asked twice")
     }
 
     @Test("another organization neither sees nor decides a question")
