@@ -201,9 +201,11 @@ extension Store {
             ), \(unescaped: ApprovalColumns.logged("expired", type: "approval.resolved"))
             SELECT DISTINCT conversation_id AS id FROM placed
             """,
-            ParkStatements.wake(after: nil),
+            ParkStatements.wake(after: nil, limit: limit),
             """
-            DELETE FROM turnpike.parks p USING turnpike.turns t WHERE t.turn = p.turn AND t.ended_at IS NOT NULL
+            DELETE FROM turnpike.parks WHERE turn IN (
+                SELECT p.turn FROM turnpike.parks p JOIN turnpike.turns t ON t.turn = p.turn
+                WHERE t.ended_at IS NOT NULL LIMIT \(limit)::integer)
             """,
         ])
         return Set(try (results[0] + results[1]).map { ConversationNumber(try $0.get("id")) })
@@ -329,8 +331,8 @@ enum ParkStatements {
         """
 
     /// Sends parked turns that wait for nothing any more back to their queues; the run that goes on is no new attempt.
-    /// With `questions` only the turns that these are of.
-    static func wake(after questions: [ApprovalID]?) -> Query {
+    /// With `questions` only the turns that these are of, and at most `limit` where there is one.
+    static func wake(after questions: [ApprovalID]?, limit: Int? = nil) -> Query {
         """
         WITH held AS (
             SELECT c.id, c.parked FROM turnpike.conversations c
@@ -341,7 +343,7 @@ enum ParkStatements {
                 AND NOT EXISTS (
                     SELECT FROM turnpike.calls k JOIN turnpike.approvals a ON a.approval = k.approval
                     WHERE k.turn = c.parked AND a.state = 'pending')
-            FOR UPDATE SKIP LOCKED
+            LIMIT \(limit)::integer FOR UPDATE SKIP LOCKED
         ), back AS (
             UPDATE turnpike.turns t SET attempt = t.attempt - 1 FROM held WHERE t.turn = held.parked
         )

@@ -216,6 +216,26 @@ struct ParkTests {
         #expect(types.filter { $0 == "call" }.count == 4, "a started, a done, c started, c unknown: \(types)")
     }
 
+    @Test("a sweep of parked turns wakes no more of them, and forgets what no more of them had left, than it was told")
+    func bounded() async throws {
+        let fixture = try await StoreFixture.make()
+        var turns: [TurnID] = []
+        for name in ["c", "d", "e"] {
+            let (term, turn, deployment) = try await fixture.hold(name)
+            _ = try await self.park(turn, term.fence, "a", in: fixture)
+            try await self.release(term, deployment, fixture)
+            turns.append(turn.id)
+        }
+        // As if the transactions that answered had not woken them.
+        _ = try await fixture.pool.query("UPDATE turnpike.approvals SET state = 'expired', decided_at = now()")
+        for count in [2, 1, 0] { #expect(try await fixture.store.sweepParked(limit: 2).count == count) }
+        for turn in turns { _ = try await fixture.tenant.cancel(turn) }
+        for count in [1, 0] {
+            _ = try await fixture.store.sweepParked(limit: 2)
+            #expect(try await fixture.count("SELECT count(*) FROM turnpike.parks") == count)
+        }
+    }
+
     @Test("a turn that was parked and then waits for a worker in vain keeps what it had said")
     func givenUp() async throws {
         let fixture = try await StoreFixture.make()
