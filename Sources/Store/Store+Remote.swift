@@ -149,6 +149,7 @@ extension Store {
     /// Keeps the run's lease, and its account's presence. Returns whether the turn is to be cancelled.
     package func renew(_ run: RemoteRun, of worker: RemoteWorker, presence: Duration) async throws -> Fenced<Bool> {
         let results = try await self.pool.pipeline([
+            Self.notePresence(worker.account, for: presence),
             """
             UPDATE turnpike.remote_runs r SET lease_until = now() + r.lease_seconds * interval '1 second'
             FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
@@ -156,9 +157,8 @@ extension Store {
                 AND c.epoch = r.epoch AND c.owner_nonce = r.owner_nonce AND c.running = r.turn
             RETURNING t.cancel_requested_at IS NOT NULL AS cancelling
             """,
-            Self.notePresence(worker.account, for: presence),
         ])
-        guard let row = results[0].first else { return .fenced }
+        guard let row = results[1].first else { return .fenced }
         return .done(try row.get("cancelling"))
     }
 
@@ -262,8 +262,12 @@ extension Store {
         _ = try await self.pool.pipeline([
             // As old as its turn is, so it comes before what arrived later.
             """
-            UPDATE turnpike.conversations c SET ready_at = t.queued_at FROM turnpike.turns t
-            WHERE t.turn = ANY (\(requeued)::uuid[]) AND c.id = t.conversation_id AND c.ready_at IS NOT NULL
+            WITH held AS (
+                SELECT c.id, t.queued_at FROM turnpike.conversations c JOIN turnpike.turns t ON t.conversation_id = c.id
+                WHERE t.turn = ANY (\(requeued)::uuid[]) AND c.ready_at IS NOT NULL
+                ORDER BY c.id FOR UPDATE OF c
+            )
+            UPDATE turnpike.conversations c SET ready_at = held.queued_at FROM held WHERE c.id = held.id
             """,
             """
             WITH idle AS (

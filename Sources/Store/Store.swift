@@ -8,7 +8,8 @@ package import Postgres
 /// holder takes a `Fence` and compares it, for equality, on the locked conversation row. Zero rows from such a write
 /// mean `fenced`: somebody else holds the conversation now, and nothing has been written.
 ///
-/// The order of locks is always the conversation row first.
+/// Rows are locked in one order: a schedule; an agent or an account; then conversations, several of them by their numbers
+/// or only those that nobody else has; then all that belongs to them.
 package struct Store: Sendable {
     let pool: ConnectionPool
 
