@@ -284,7 +284,8 @@ extension ConversationSession {
         return true
     }
 
-    /// Not cut short by cancellation: a cancelled task still owes its writes, and must not spin over them.
+    /// Not cut short by cancellation, over which a repeated write would spin. A cancelled task's next try is refused, and
+    /// what it owes is left to its marker: others end the turn.
     private func pause(_ delay: Duration) async {
         await self.tools.reactor.pause(for: delay)
     }
