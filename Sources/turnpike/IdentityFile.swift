@@ -26,19 +26,19 @@ struct IdentityFile: Sendable {
     /// What believes the provider's tokens. Its keys are read when the first one comes.
     func provider(log: Logger) -> IdentityProvider {
         let place = self.configuration.keys
+        let client = GatewayClient(base: place, token: nil)
         return IdentityProvider(
             self.configuration,
             log: log,
             clock: { Int64(time(nil)) },
-            fetch: { try await Self.keys(at: place) }
+            fetch: { try await Self.keys(at: place, by: client) }
         )
     }
 
-    /// No redirect is followed: the keys are where the file says.
-    static func keys(at place: String) async throws -> [UInt8] {
+    /// No redirect is followed: the keys are where the file says. What is no file is read by `client`, whose base it is.
+    static func keys(at place: String, by client: GatewayClient) async throws -> [UInt8] {
         guard place.hasPrefix("/") else {
-            return try await GatewayClient(base: place, token: nil)
-                .bytes(GatewayClient.Call(path: ""), withinSeconds: 5, atMost: self.largest)
+            return try await client.bytes(GatewayClient.Call(path: ""), withinSeconds: 5, atMost: self.largest)
         }
         let keys = Array(try Data(contentsOf: URL(fileURLWithPath: place)))
         guard keys.count <= self.largest else { throw CommandFailure(.failure, "\(place) is too large for a key set") }

@@ -55,7 +55,8 @@ struct SnapshotCommands: Sendable {
         else { throw CommandFailure(.failure, "there is no snapshot of turn \(last)") }
         let chain = Array(links[start...end])
         var bodies: [[UInt8]] = []
-        for link in chain { bodies.append(try await self.body(link)) }
+        let client = try self.context.client()
+        for link in chain { bodies.append(try await self.body(link, by: client)) }
         guard let file = self.context.invocation.value("--to") else {
             throw CommandFailure(.usage, "say where to with --to FILE")
         }
@@ -93,6 +94,7 @@ struct SnapshotCommands: Sendable {
     /// Returns whether all is well.
     func verify() async throws -> ExitCode {
         let links = try await self.links()
+        let client = try self.context.client()
         var problems: [String] = []
         var chain: [[UInt8]] = []
         for (index, link) in links.enumerated() {
@@ -100,7 +102,7 @@ struct SnapshotCommands: Sendable {
                 problems.append("turn \(link.seq): the link before it, of turn \(link.parent), is missing")
             }
             do {
-                let body = try await self.body(link)
+                let body = try await self.body(link, by: client)
                 if link.isBase { chain = [] }
                 chain.append(body)
             } catch let failure as CommandFailure where failure.exit == .failure {
@@ -150,9 +152,9 @@ struct SnapshotCommands: Sendable {
     private func links() async throws -> [Link] { try await self.items().map { try Link($0) } }
 
     /// The body of a link, compared with what the gateway says of it.
-    private func body(_ link: Link) async throws -> [UInt8] {
+    private func body(_ link: Link, by client: GatewayClient) async throws -> [UInt8] {
         let call = GatewayClient.Call(path: try self.path("snapshots/\(link.seq)"))
-        let body = try await self.context.client().bytes(call, withinSeconds: 600)
+        let body = try await client.bytes(call, withinSeconds: 600)
         guard Digest.hex(Digest.sha256(body)) == link.sha256 else {
             throw CommandFailure(.failure, "its bytes do not have the digest they were stored with")
         }

@@ -29,18 +29,22 @@ struct IdentityFileTests {
     func keys() async throws {
         let folder = try ScratchDirectory()
         let file = try folder.write("{}", to: "keys.json")
-        #expect(try await IdentityFile.keys(at: file) == Array("{}".utf8))
+        #expect(try await Self.keys(at: file) == Array("{}".utf8))
         let large = try folder.write(String(repeating: " ", count: 1 << 21), to: "large.json")
-        await #expect(throws: CommandFailure.self) { try await IdentityFile.keys(at: large) }
+        await #expect(throws: CommandFailure.self) { try await Self.keys(at: large) }
         try await Self.served { base in
-            let keys = try await IdentityFile.keys(at: "\(base)/keys")
+            let keys = try await Self.keys(at: "\(base)/keys")
             #expect(keys == Array("{}".utf8))
             for path in ["moved", "large", "none"] {
                 await #expect(throws: CommandFailure.self, "\(path)") {
-                    try await IdentityFile.keys(at: "\(base)/\(path)")
+                    try await Self.keys(at: "\(base)/\(path)")
                 }
             }
         }
+    }
+
+    private static func keys(at place: String) async throws -> [UInt8] {
+        try await IdentityFile.keys(at: place, by: GatewayClient(base: place, token: nil))
     }
 
     /// Runs `body` beside a server of keys, one of whose addresses leads to another and one of which is too long.
