@@ -66,7 +66,9 @@ package struct API: Sendable {
         router.finish = self.crossOrigin.finish
         for route in self.routes {
             let limit = route.carriesHistory ? self.dialectBodyLimit : self.bodyLimit
-            router.on(route.method, route.pattern, limit: limit) { await self.serve(route, $0) }
+            router.on(route.method, route.pattern, limit: limit, doorkeeper: route.doorkeeper) {
+                await self.serve(route, $0)
+            }
         }
         return router
     }

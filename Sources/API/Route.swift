@@ -32,6 +32,15 @@ struct Route: Sendable {
         if case .open = self.action { true } else { false }
     }
 
+    /// Where a caller is needed, a body that comes without any credential is not read. Whose it is, the gate looks at.
+    var doorkeeper: Router.Doorkeeper? {
+        if self.isOpen { return nil }
+        return { (request: Request) throws in
+            try Credential.refuseInURL(request)
+            _ = try Credential(request)
+        }
+    }
+
     init(_ method: String, _ pattern: String, _ action: Action, carriesHistory: Bool = false) {
         self.method = method
         self.pattern = pattern

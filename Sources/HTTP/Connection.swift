@@ -39,6 +39,8 @@ final class Connection: @unchecked Sendable {
     private var deadline = ContinuousClock.now
     private var head: (request: Request, head: RequestHead, outcome: Router.Outcome)?
     private var isServing = false
+    /// What the body under way has taken of the listener's memory.
+    private var held = 0
 
     init(id: UInt64, descriptor: Int32, peer: String, isRefused: Bool, loop: ServerLoop) {
         self.id = id
@@ -94,12 +96,13 @@ final class Connection: @unchecked Sendable {
 
     /// Looks for the next request among the bytes received.
     private func advance() {
-        do throws(HTTPError) {
+        do {
             while case .reading = self.phase {
                 switch try self.reader.next() {
                 case .head(let head): try self.begin(head)
                 case .complete(let body): self.dispatch(body)
                 case nil:
+                    self.held = try self.loop.bodies.grow(self.held, to: self.reader.bodyBytes)
                     self.updateDeadline()
                     return
                 }
@@ -109,7 +112,7 @@ final class Connection: @unchecked Sendable {
         }
     }
 
-    private func begin(_ head: RequestHead) throws(HTTPError) {
+    private func begin(_ head: RequestHead) throws {
         var request = try Request(head, peer: self.peer, id: RequestID.choose(head.headers))
         let outcome = self.loop.router.resolve(head.method, path: head.path, segments: request.pathSegments)
         var limit = self.loop.configuration.bodyLimit
@@ -120,6 +123,7 @@ final class Connection: @unchecked Sendable {
         self.head = (request, head, outcome)
         self.arrived = .now
         try self.reader.admit(bodyLimit: limit)
+        if head.framing != .none, head.framing != .length(0) { try self.admitBody(head.framing, outcome, request) }
         if head.expectsContinue, head.framing != .none, self.reader.buffered == 0 {
             // A client that waits for leave to send its body is told at once if there is nothing to send it to.
             if let refusal = outcome.refusal { throw refusal }
@@ -127,7 +131,19 @@ final class Connection: @unchecked Sendable {
         }
     }
 
+    /// Whoever may not send a body is told before it is read.
+    private func admitBody(_ framing: BodyFraming, _ outcome: Router.Outcome, _ request: Request) throws {
+        if case .route(let route, _) = outcome { try route.doorkeeper?(request) }
+        if case .length(let length) = framing { self.held = try self.loop.bodies.grow(self.held, to: length) }
+    }
+
+    private func releaseBody() {
+        self.loop.bodies.release(self.held)
+        self.held = 0
+    }
+
     private func dispatch(_ body: [UInt8]) {
+        self.releaseBody()
         guard let (heading, head, outcome) = self.head else { return }
         self.head = nil
         var request = heading
@@ -173,8 +189,10 @@ final class Connection: @unchecked Sendable {
     }
 
     /// Answers an error of the connection itself and ends it.
-    private func fail(_ error: HTTPError) {
+    private func fail(_ error: any Error) {
         guard case .reading = self.phase else { return }
+        self.releaseBody()
+        self.reader = RequestReader(limits: self.loop.configuration.limits)
         let request = self.head?.request
         self.head = nil
         self.push(self.loop.errorResponse(error, request))
@@ -221,6 +239,7 @@ final class Connection: @unchecked Sendable {
     func close() {
         if case .closed = self.phase { return }
         self.phase = .closed
+        self.releaseBody()
         let (waiters, task) = self.outbound.withLock { outbound in
             outbound.isClosed = true
             return (outbound.takeWaiters(), outbound.task)

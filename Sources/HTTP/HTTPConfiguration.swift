@@ -10,6 +10,9 @@ package struct HTTPConfiguration: Sendable {
     package var headerCount = 100
     /// Bytes of a request body where the route names no limit; more is 413. Default: 1 MiB.
     package var bodyLimit = 1024 * 1024
+    /// Bytes of the bodies that are under way on all connections together, each counted as long as it says it will be;
+    /// one that does not fit is 503. Default: 256 MiB.
+    package var bodyMemory = 256 << 20
     /// From the first byte of a request, or the opening of the connection, to the end of the header; then 408.
     /// Default: 10 s.
     package var headerDeadline = Duration.seconds(10)

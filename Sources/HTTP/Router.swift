@@ -7,6 +7,10 @@ package struct Router: Sendable {
     /// that it throws becomes the response with that status, any other error a 500.
     package typealias Action = @Sendable (Request) async throws -> Response
 
+    /// What looks at a request whose body is still to come, and throws what the client is told if it may not. It runs on
+    /// the reactor and must not block.
+    package typealias Doorkeeper = @Sendable (Request) throws -> Void
+
     /// A declared route, for those who check a document against it.
     package struct Declaration: Sendable, Hashable {
         /// The method.
@@ -22,6 +26,7 @@ package struct Router: Sendable {
         /// Names of the parameters by their segment's position.
         let names: [Int: String]
         let bodyLimit: Int?
+        let doorkeeper: Doorkeeper?
         let action: Action
     }
 
@@ -52,11 +57,12 @@ package struct Router: Sendable {
     package init() {}
 
     /// Declares that `action` answers `method` on `pattern`. `bodyLimit` is the most bytes that a body may have, where
-    /// the server's default does not fit. A pattern without a leading slash, or declared twice, is a programmer's error.
+    /// the server's default does not fit; `doorkeeper` can refuse a request before its body is read. A pattern without a leading slash, or declared twice, is a programmer's error.
     package mutating func on(
         _ method: String,
         _ pattern: String,
         limit bodyLimit: Int? = nil,
+        doorkeeper: Doorkeeper? = nil,
         _ action: @escaping Action
     ) {
         precondition(pattern.hasPrefix("/"), "a pattern starts with a slash: \(pattern)")
@@ -73,7 +79,14 @@ package struct Router: Sendable {
         }
         let isNew = !self.nodes[node].routes.contains { $0.method == method }
         precondition(isNew, "declared twice: \(method) \(pattern)")
-        let route = Route(method: method, pattern: pattern, names: names, bodyLimit: bodyLimit, action: action)
+        let route = Route(
+            method: method,
+            pattern: pattern,
+            names: names,
+            bodyLimit: bodyLimit,
+            doorkeeper: doorkeeper,
+            action: action
+        )
         self.nodes[node].routes.append(route)
         self.routes.append(Declaration(method: method, pattern: pattern))
     }

@@ -19,6 +19,8 @@ final class ServerLoop: @unchecked Sendable {
     private let open: Locked<Int>
     private let draining = Locked(false)
 
+    /// What the bodies under way take.
+    var bodies: BodyMemory
     private var listener: Watch?
     private var connections: [UInt64: Connection] = [:]
     private var lastID: UInt64 = 0
@@ -36,6 +38,7 @@ final class ServerLoop: @unchecked Sendable {
         renderError: @escaping @Sendable (any Error, Request?) -> Response
     ) {
         self.configuration = configuration
+        self.bodies = BodyMemory(limit: configuration.bodyMemory)
         self.router = router
         self.reactor = reactor
         self.log = log
@@ -171,8 +174,9 @@ final class ServerLoop: @unchecked Sendable {
     }
 
     /// An error of the connection itself in wire form.
-    func errorResponse(_ error: HTTPError, _ request: Request?) -> [UInt8] {
-        self.metrics.count("http_refused_total", "Requests refused unread.", labels: ["code": error.code.rawValue])
+    func errorResponse(_ error: any Error, _ request: Request?) -> [UInt8] {
+        let code = (error as? HTTPError)?.code.rawValue ?? "refused"
+        self.metrics.count("http_refused_total", "Requests refused unread.", labels: ["code": code])
         var response = self.render(error, request)
         if let request { response = self.router.finish(response, request) }
         return self.serialised(response, request?.id ?? RequestID.make())

@@ -40,6 +40,8 @@ struct Configuration: Sendable {
     var corsOrigins: [String]
     /// The file about the identity provider, absolute; nil where there is none.
     var identity: String?
+    /// Bytes, of each listener.
+    var bodyMemory: Int
     /// The texts that won, and where each is from.
     let origins: [Setting: SettingOrigin]
 
@@ -65,6 +67,8 @@ struct Configuration: Sendable {
         self.accounts = layers.origins[.accounts].map { Self.absolute($0.value, from: directory) }
         self.corsOrigins = try reader.origins(.corsOrigins)
         self.identity = layers.origins[.identity].map { Self.absolute($0.value, from: directory) }
+        // The largest body must fit.
+        self.bodyMemory = try reader.integer(.bodyMemoryMiB, in: (Limits().modelBodyBytes >> 20)...65_536) << 20
         self.origins = layers.origins
     }
 

@@ -25,6 +25,7 @@ struct ModelListener: Sendable {
         var http = HTTPConfiguration()
         http.host = configuration.proxyListen.host
         http.port = UInt16(clamping: configuration.proxyListen.port)
+        http.bodyMemory = configuration.bodyMemory
         http.bodyLimit = gateway.configuration.limits.modelBodyBytes
         let server = HTTPServer(
             configuration: http,

@@ -22,6 +22,7 @@ enum Setting: String, Sendable, CaseIterable {
     case accounts
     case corsOrigins = "cors_origins"
     case identity
+    case bodyMemoryMiB = "body_memory_mib"
 
     var flag: String {
         "--" + self.rawValue.replacing("_", with: "-")
@@ -53,6 +54,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .proxyListen: "127.0.0.1:0"
         case .organization: "default"
         case .corsOrigins: nil
+        case .bodyMemoryMiB: "256"
         }
     }
 
@@ -71,6 +73,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .label, .organization: "NAME"
         case .corsOrigins: "ORIGIN,…"
         case .identity: "FILE"
+        case .bodyMemoryMiB: "NUMBER"
         }
     }
 
@@ -95,6 +98,7 @@ enum Setting: String, Sendable, CaseIterable {
         case .organization: "whose records direct database commands touch"
         case .corsOrigins: "whose pages may call from a browser, like https://chat.example.org; none by default"
         case .identity: "whose signed tokens (OIDC, JWT) are believed, and what they may do: a JSON file"
+        case .bodyMemoryMiB: "MiB that the request bodies under way may take, of clients and of workers each"
         }
     }
 }

@@ -126,6 +126,7 @@ enum Wiring {
         var http = HTTPConfiguration()
         http.host = configuration.listen.host
         http.port = UInt16(clamping: configuration.listen.port)
+        http.bodyMemory = configuration.bodyMemory
         return HTTPServer(
             configuration: http,
             router: api.router(),

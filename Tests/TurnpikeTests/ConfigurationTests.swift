@@ -118,7 +118,7 @@ struct ConfigurationTests {
             (.poolSize, "0"), (.poolSize, "six"), (.logLevel, "loud"), (.maxWorkers, "-1"), (.drainSeconds, "-1"),
             (.drainSeconds, "nan"), (.lockTrustSeconds, "0.5"), (.hints, "maybe"), (.organization, "a b"),
             (.databaseURL, "mysql"), (.corsOrigins, "*"), (.corsOrigins, "https://a.example/"), (.corsOrigins, "null"),
-            (.corsOrigins, "https://a.example,b.example"),
+            (.corsOrigins, "https://a.example,b.example"), (.bodyMemoryMiB, "31"),
         ]
     )
     func wrongValues(setting: Setting, value: String) throws {

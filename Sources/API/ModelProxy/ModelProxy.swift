@@ -46,7 +46,8 @@ package struct ModelProxy: Sendable {
     package func router() -> Router {
         var router = Router()
         for route in ModelCall.Route.all {
-            router.on(route.method, "/v1\(route.path)", limit: self.limits.modelBodyBytes) { request in
+            let limit = self.limits.modelBodyBytes
+            router.on(route.method, "/v1\(route.path)", limit: limit, doorkeeper: self.mustBeKnown) { request in
                 await self.serve(route, request)
             }
         }
@@ -55,7 +56,7 @@ package struct ModelProxy: Sendable {
 
     /// The response of an error that no route answered. Never blocks.
     package func renderError(_ error: any Error, _ request: Request?) -> Response {
-        let refusal = APIError(error)
+        let refusal = Self.refusal(error)
         self.observer.refused(refusal, request)
         return refusal.response(requestID: request?.id)
     }
@@ -81,6 +82,11 @@ package struct ModelProxy: Sendable {
             throw ModelRefusal.over
         }
         return turn
+    }
+
+    /// A body that comes without a running turn's token is not read; what the database says of the turn is asked later.
+    private func mustBeKnown(_ request: Request) throws {
+        guard Self.token(request).flatMap({ self.desk.turn(bearing: $0) }) != nil else { throw ModelRefusal.over }
     }
 
     /// The token, wherever the clients of the two dialects put it.
