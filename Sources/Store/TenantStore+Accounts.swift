@@ -127,14 +127,17 @@ extension TenantStore {
             """
     }
 
-    /// Removes an account; its labels are free again. Conversations that it owns stay its own. Returns whether there was
-    /// one.
+    /// Removes an account; its labels are free again, and the tokens that enrol its workers are revoked: it may come back
+    /// as the same account. Conversations that it owns stay its own. Returns whether there was one.
     package func deleteAccount(_ id: AccountID) async throws -> Bool {
         try await !self.pool.query(
             """
             WITH deleted AS (
                 DELETE FROM turnpike.accounts WHERE org = \(self.org.text)::text AND account = \(id.text)::uuid
                 RETURNING account
+            ), revoked AS (
+                UPDATE turnpike.tokens t SET revoked_at = now() FROM deleted d
+                WHERE t.org = \(self.org.text)::text AND t.account = d.account AND t.revoked_at IS NULL
             ), \(auditing: try self.entry(.accountDelete, id.text), of: "deleted")
             SELECT account FROM deleted
             """

@@ -41,7 +41,7 @@ extension Commands {
 
     static let accountDelete = CommandSpec(
         path: ["account", "delete"],
-        summary: "remove an account; conversations that it owns wait for it as if it were absent",
+        summary: "remove an account and its workers' tokens; its conversations wait for it as for an absent one",
         arguments: "ID",
         arity: 1...1,
         options: Self.client + [Self.json],

@@ -50,7 +50,11 @@ extension Operation {
             .json("Any")
         ),
         "GET /v1/accounts/{account}": Operation("Show an account.", .json("OneAccount")),
-        "DELETE /v1/accounts/{account}": Operation("Remove an account.", .nothing, statuses: [204]),
+        "DELETE /v1/accounts/{account}": Operation(
+            "Remove an account; the tokens that enrol its workers are revoked.",
+            .nothing,
+            statuses: [204]
+        ),
         "DELETE /v1/accounts/{account}/labels/{label}": Operation(
             "Take a label from an account.",
             .nothing,
