@@ -79,6 +79,7 @@ let package = Package(
                 .embedInCode("0021_remote.sql"),
                 .embedInCode("0022_redrive.sql"),
                 .embedInCode("0023_asked_as.sql"),
+                .embedInCode("0024_ceilings.sql"),
             ],
             swiftSettings: house
         ),

@@ -38,5 +38,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0021_remote", PackageResources._021_remote_sql),
         MigrationFile("0022_redrive", PackageResources._022_redrive_sql),
         MigrationFile("0023_asked_as", PackageResources._023_asked_as_sql),
+        MigrationFile("0024_ceilings", PackageResources._024_ceilings_sql),
     ]
 }

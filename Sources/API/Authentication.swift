@@ -183,8 +183,8 @@ struct OperatorCall: Sendable {
         try await self.gateway.quota(of: org)
     }
 
-    func set(_ quota: Quota, of org: OrganizationID) async throws -> QuotaRecord {
-        try await self.gateway.set(quota, of: org, by: self.actor)
+    func setCeiling(_ ceiling: Quota, of org: OrganizationID) async throws -> QuotaRecord {
+        try await self.gateway.setCeiling(ceiling, of: org, by: self.actor)
     }
 
     func ensureOrganization(_ org: OrganizationID) async throws {

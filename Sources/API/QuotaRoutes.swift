@@ -2,7 +2,8 @@ import Domain
 import Gateway
 import HTTP
 
-/// How many turns may be without an outcome: the own organization's caps for its administrators, anybody's for operators.
+/// How many turns may be without an outcome: an organization's own caps are its administrators' to set, the ceilings above
+/// them its operators'.
 struct QuotaRoutes: Sendable {
     /// `GET /v1/quotas`
     func show(_ call: Call) async throws -> Response {
@@ -10,7 +11,7 @@ struct QuotaRoutes: Sendable {
         return Self.response(try await call.tenant.quota())
     }
 
-    /// `PUT /v1/quotas`: all caps at once; what is left out is not capped.
+    /// `PUT /v1/quotas`: all own caps at once; what is left out has the ceiling alone.
     func put(_ call: Call) async throws -> Response {
         _ = try call.query()
         return Self.response(try await call.tenant.set(Self.quota(call.json())))
@@ -22,11 +23,11 @@ struct QuotaRoutes: Sendable {
         return Self.response(try await call.quota(of: Self.organization(call)))
     }
 
-    /// `PUT /v1/organizations/{org}/quotas`
+    /// `PUT /v1/organizations/{org}/quotas`: all ceilings at once.
     func putAny(_ call: OperatorCall) async throws -> Response {
         _ = try QueryValues(call.request, known: [])
         let org = try Self.organization(call)
-        return Self.response(try await call.set(Self.quota(JSONBody.read(call.request)), of: org))
+        return Self.response(try await call.setCeiling(Self.quota(JSONBody.read(call.request)), of: org))
     }
 
     private static func organization(_ call: OperatorCall) throws(APIError) -> OrganizationID {
@@ -52,10 +53,10 @@ struct QuotaRoutes: Sendable {
     private static func response(_ record: QuotaRecord) -> Response {
         .json(
             JSONWriter.object { json in
-                json.member("quota") { quota in
-                    quota.member(QuotaCap.organizationTurns.rawValue, number: record.quota.organizationTurns)
-                    quota.member(QuotaCap.tokenTurns.rawValue, number: record.quota.tokenTurns)
-                    quota.member(QuotaCap.conversationTurns.rawValue, number: record.quota.conversationTurns)
+                for (name, caps) in [("quota", record.quota), ("own", record.own), ("ceiling", record.ceiling)] {
+                    json.member(name) { json in
+                        for cap in QuotaCap.allCases { json.member(cap.rawValue, number: caps[cap]) }
+                    }
                 }
                 json.member("open_turns", record.openTurns)
             }

@@ -39,6 +39,7 @@ package enum AuditAction: String, Sendable, Hashable, CaseIterable {
     case accountDelete = "account.delete"
     case labelDelete = "label.delete"
     case quotaSet = "quota.set"
+    case ceilingSet = "ceiling.set"
     case schedulePut = "schedule.put"
     case schedulePause = "schedule.pause"
     case scheduleResume = "schedule.resume"

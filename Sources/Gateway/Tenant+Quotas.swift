@@ -10,10 +10,20 @@ extension Tenant {
         return record
     }
 
-    /// Replaces the organization's caps; in force on every replica at once. Throws `notFound`.
+    /// Replaces the organization's own caps; in force on every replica at once. Throws `notFound`, and `invalid` for a cap
+    /// above its ceiling.
     package func set(_ quota: Quota) async throws -> QuotaRecord {
-        _ = try await self.quota()
+        if let (cap, limit) = try await self.quota().ceiling.exceeded(by: quota) {
+            let problem = "must be at most \(limit), as an operator has set"
+            throw GatewayError.invalid(member: cap.rawValue, problem: problem)
+        }
         try await reaching { try await self.store.set(quota) }
+        return try await self.quota()
+    }
+
+    fileprivate func setCeiling(_ ceiling: Quota) async throws -> QuotaRecord {
+        _ = try await self.quota()
+        try await reaching { try await self.store.setCeiling(ceiling) }
         return try await self.quota()
     }
 }
@@ -24,8 +34,8 @@ extension Gateway {
         try await self.tenant(org).quota()
     }
 
-    /// Replaces the caps of any organization. For operators.
-    package func set(_ quota: Quota, of org: OrganizationID, by actor: Actor) async throws -> QuotaRecord {
-        try await self.tenant(org, by: actor).set(quota)
+    /// Replaces the ceilings above any organization's caps. For operators. Throws `notFound`.
+    package func setCeiling(_ ceiling: Quota, of org: OrganizationID, by actor: Actor) async throws -> QuotaRecord {
+        try await self.tenant(org, by: actor).setCeiling(ceiling)
     }
 }

@@ -7,6 +7,8 @@ extension TenantStore {
         try await self.pool.query(
             """
             SELECT q.organization_turns, q.token_turns, q.conversation_turns,
+                q.own_organization_turns, q.own_token_turns, q.own_conversation_turns,
+                q.ceiling_organization_turns, q.ceiling_token_turns, q.ceiling_conversation_turns,
                 (SELECT count(*) FROM turnpike.turns t WHERE t.org = o.org AND t.state = 'queued')
                 + (SELECT count(*) FROM turnpike.markers m JOIN turnpike.turns t ON t.turn = m.turn WHERE t.org = o.org)
                 AS open_turns
@@ -14,30 +16,42 @@ extension TenantStore {
             WHERE o.org = \(self.org.text)::text
             """
         ).first.map { row in
-            QuotaRecord(
-                quota: Quota(
-                    organizationTurns: try row.get("organization_turns"),
-                    tokenTurns: try row.get("token_turns"),
-                    conversationTurns: try row.get("conversation_turns")
-                ),
+            func caps(_ prefix: String) throws -> Quota {
+                Quota(
+                    organizationTurns: try row.get(prefix + "organization_turns"),
+                    tokenTurns: try row.get(prefix + "token_turns"),
+                    conversationTurns: try row.get(prefix + "conversation_turns")
+                )
+            }
+            return QuotaRecord(
+                quota: try caps(""),
+                own: try caps("own_"),
+                ceiling: try caps("ceiling_"),
                 openTurns: try row.get("open_turns")
             )
         }
     }
 
-    /// Replaces the organization's caps. A cap below what is open ends nothing; it lets nothing in until enough has ended.
+    /// Replaces the organization's own caps. A cap below what is open ends nothing; it lets nothing in until enough has
+    /// ended.
     package func set(_ quota: Quota) async throws {
-        let caps = [
-            "organization_turns": quota.organizationTurns, "token_turns": quota.tokenTurns,
-            "conversation_turns": quota.conversationTurns,
-        ]
-        let details = caps.compactMapValues { cap in cap.map { JSONValue.integer(Int64($0)) } }
+        try await self.set(quota, by: "set_quota", .quotaSet)
+    }
+
+    /// Replaces the ceilings above them.
+    package func setCeiling(_ ceiling: Quota) async throws {
+        try await self.set(ceiling, by: "set_ceiling", .ceilingSet)
+    }
+
+    private func set(_ quota: Quota, by function: String, _ action: AuditAction) async throws {
+        var details: [String: JSONValue] = [:]
+        for cap in QuotaCap.allCases { details[cap.rawValue] = quota[cap].map { .integer(Int64($0)) } }
         _ = try await self.pool.query(
             """
             WITH done AS MATERIALIZED (
-                SELECT turnpike.set_quota(\(self.org.text)::text, \(quota.organizationTurns)::integer,
+                SELECT turnpike.\(unescaped: function)(\(self.org.text)::text, \(quota.organizationTurns)::integer,
                     \(quota.tokenTurns)::integer, \(quota.conversationTurns)::integer)
-            ), \(auditing: try self.entry(.quotaSet, self.org.text, details), of: "done")
+            ), \(auditing: try self.entry(action, self.org.text, details), of: "done")
             SELECT FROM done
             """
         )

@@ -20,7 +20,8 @@ struct QuotaCommands: Sendable {
         let path = try self.path()
         let changes = try Self.changes(self.context.invocation)
         guard !changes.isEmpty else { throw CommandFailure(.usage, "name a cap; see: turnpike help quota set") }
-        guard case .object(var caps)? = try await client.perform(GatewayClient.Call(path: path))["quota"] else {
+        let kind = self.context.invocation.value("--org") == nil ? "own" : "ceiling"
+        guard case .object(var caps)? = try await client.perform(GatewayClient.Call(path: path))[kind] else {
             throw CommandFailure(.failure, "the gateway did not say which caps there are")
         }
         for (cap, value) in changes { caps[cap.rawValue] = value }
@@ -53,10 +54,12 @@ struct QuotaCommands: Sendable {
     private func write(_ answer: JSONValue) throws {
         guard !self.context.invocation.has("--json") else { return Console.write(try Console.json(answer)) }
         let rows = Self.options.map { cap, option in
-            let value = answer["quota"]?[cap.rawValue]?.integer.map { String($0) } ?? "none"
-            return [String(option.dropFirst(2)), value]
+            let values = ["quota", "own", "ceiling"].map { kind in
+                answer[kind]?[cap.rawValue]?.integer.map { String($0) } ?? "none"
+            }
+            return [String(option.dropFirst(2))] + values
         }
-        Console.write(Console.table(["CAP", "TURNS"], rows))
+        Console.write(Console.table(["CAP", "IN FORCE", "OWN", "CEILING"], rows))
         Console.write("\(answer["open_turns"]?.integer ?? 0) turns have no outcome now.\n")
     }
 }
@@ -66,7 +69,7 @@ extension Commands {
     private static let organization = OptionSpec(
         name: "--org",
         value: "NAME",
-        help: "another organization's (needs the operator scope)"
+        help: "any organization's; sets ceilings (needs the operator scope)"
     )
 
     static let quotaShow = CommandSpec(
@@ -92,7 +95,7 @@ extension Commands {
         ],
         examples: [
             ("turnpike quota set --organization-turns 500 --token-turns 100", "two caps"),
-            ("turnpike quota set --org acme --organization-turns none", "as an operator: no cap"),
+            ("turnpike quota set --org acme --organization-turns none", "as an operator: no ceiling"),
         ]
     )
 }

@@ -11,6 +11,7 @@ DECLARE
     change integer := CASE WHEN TG_OP = 'UPDATE' AND NEW.ended_at IS NULL THEN 1 ELSE -1 END;
     quota turnpike.quotas;
 BEGIN
+    PERFORM turnpike.share_quota(OLD.org);
     SELECT * INTO quota FROM turnpike.quotas q WHERE q.org = OLD.org;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -63,6 +64,36 @@ ALTER TABLE ONLY turnpike.turns FORCE ROW LEVEL SECURITY;
 CREATE FUNCTION turnpike.elapsed_ms(p_turn uuid) RETURNS bigint
     LANGUAGE sql STABLE
     RETURN (SELECT ((EXTRACT(epoch FROM (now() - t.started_at)) * (1000)::numeric))::bigint AS int8 FROM turnpike.turns t WHERE (t.turn = elapsed_ms.p_turn));
+CREATE FUNCTION turnpike.enforce_quota(p_org text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    quota turnpike.quotas;
+BEGIN
+    UPDATE turnpike.quotas q SET
+        organization_turns = least(q.own_organization_turns, q.ceiling_organization_turns),
+        token_turns = least(q.own_token_turns, q.ceiling_token_turns),
+        conversation_turns = least(q.own_conversation_turns, q.ceiling_conversation_turns)
+        WHERE q.org = p_org RETURNING * INTO quota;
+    DELETE FROM turnpike.quota_tokens t WHERE t.org = p_org;
+    IF coalesce(quota.organization_turns, quota.token_turns, quota.conversation_turns) IS NULL THEN
+        DELETE FROM turnpike.quotas q WHERE q.org = p_org;
+        RETURN;
+    END IF;
+    WITH open_turns AS (
+        SELECT t.submitter FROM turnpike.turns t WHERE t.org = p_org AND t.state = 'queued'
+        UNION ALL
+        SELECT t.submitter FROM turnpike.markers m JOIN turnpike.turns t ON t.turn = m.turn WHERE t.org = p_org
+    ), counted AS (
+        INSERT INTO turnpike.quota_tokens (org, token, open)
+        SELECT p_org, o.submitter, count(*) FROM open_turns o
+        WHERE quota.token_turns IS NOT NULL AND o.submitter IS NOT NULL GROUP BY o.submitter
+    )
+    UPDATE turnpike.quotas q
+        SET open = CASE WHEN q.organization_turns IS NULL THEN 0 ELSE (SELECT count(*) FROM open_turns) END
+        WHERE q.org = p_org;
+END
+$$;
 CREATE FUNCTION turnpike.enqueue_turn(p_agent text, p_input jsonb, p_org text DEFAULT NULL::text, p_conversation text DEFAULT NULL::text, p_run uuid DEFAULT NULL::uuid, p_client_key text DEFAULT NULL::text, p_body_hash bytea DEFAULT NULL::bytea, p_deadline_seconds integer DEFAULT NULL::integer, p_metadata jsonb DEFAULT NULL::jsonb, p_turn uuid DEFAULT gen_random_uuid(), p_queue_limit integer DEFAULT 100, p_reject_if_busy boolean DEFAULT false, p_submitter uuid DEFAULT NULL::uuid) RETURNS TABLE(verdict text, turn uuid, conversation_id bigint, seq bigint, state text, ahead integer, owner_replica uuid, first_event bigint, turn_ms bigint, elapsed_ms bigint, refused_by text, refused_at integer)
     LANGUAGE plpgsql
     AS $$
@@ -225,8 +256,8 @@ CREATE FUNCTION turnpike.reserve_turn(p_org text, p_submitter uuid, p_queued int
 DECLARE
     quota turnpike.quotas;
 BEGIN
-    -- What the insertion needs anyway, before the look: from here on no quota is set (see set_quota).
-    LOCK TABLE turnpike.turns IN ROW EXCLUSIVE MODE;
+    -- Before the look: from here on no quota is set (see set_quota).
+    PERFORM turnpike.share_quota(p_org);
     SELECT * INTO quota FROM turnpike.quotas q WHERE q.org = p_org;
     IF NOT FOUND THEN
         RETURN;
@@ -256,31 +287,37 @@ BEGIN
     END IF;
 END
 $$;
+CREATE FUNCTION turnpike.set_ceiling(p_org text, p_organization_turns integer, p_token_turns integer, p_conversation_turns integer) RETURNS void
+    LANGUAGE plpgsql
+    SET lock_timeout TO '5s'
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1903522913, hashtext(p_org));
+    INSERT INTO turnpike.quotas AS q (org, ceiling_organization_turns, ceiling_token_turns, ceiling_conversation_turns,
+            open)
+        VALUES (p_org, p_organization_turns, p_token_turns, p_conversation_turns, 0)
+        ON CONFLICT (org) DO UPDATE SET ceiling_organization_turns = excluded.ceiling_organization_turns,
+            ceiling_token_turns = excluded.ceiling_token_turns,
+            ceiling_conversation_turns = excluded.ceiling_conversation_turns;
+    PERFORM turnpike.enforce_quota(p_org);
+END
+$$;
 CREATE FUNCTION turnpike.set_quota(p_org text, p_organization_turns integer, p_token_turns integer, p_conversation_turns integer) RETURNS void
     LANGUAGE plpgsql
     SET lock_timeout TO '5s'
     AS $$
 BEGIN
-    LOCK TABLE turnpike.turns IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM turnpike.quota_tokens t WHERE t.org = p_org;
-    DELETE FROM turnpike.quotas q WHERE q.org = p_org;
-    IF coalesce(p_organization_turns, p_token_turns, p_conversation_turns) IS NULL THEN
-        RETURN;
-    END IF;
-    WITH open_turns AS (
-        SELECT t.submitter FROM turnpike.turns t WHERE t.org = p_org AND t.state = 'queued'
-        UNION ALL
-        SELECT t.submitter FROM turnpike.markers m JOIN turnpike.turns t ON t.turn = m.turn WHERE t.org = p_org
-    ), counted AS (
-        INSERT INTO turnpike.quota_tokens (org, token, open)
-        SELECT p_org, o.submitter, count(*) FROM open_turns o
-        WHERE p_token_turns IS NOT NULL AND o.submitter IS NOT NULL GROUP BY o.submitter
-    )
-    INSERT INTO turnpike.quotas (org, organization_turns, token_turns, conversation_turns, open)
-        SELECT p_org, p_organization_turns, p_token_turns, p_conversation_turns,
-            CASE WHEN p_organization_turns IS NULL THEN 0 ELSE (SELECT count(*) FROM open_turns) END;
+    PERFORM pg_advisory_xact_lock(1903522913, hashtext(p_org));
+    INSERT INTO turnpike.quotas AS q (org, own_organization_turns, own_token_turns, own_conversation_turns, open)
+        VALUES (p_org, p_organization_turns, p_token_turns, p_conversation_turns, 0)
+        ON CONFLICT (org) DO UPDATE SET own_organization_turns = excluded.own_organization_turns,
+            own_token_turns = excluded.own_token_turns, own_conversation_turns = excluded.own_conversation_turns;
+    PERFORM turnpike.enforce_quota(p_org);
 END
 $$;
+CREATE FUNCTION turnpike.share_quota(p_org text) RETURNS void
+    LANGUAGE sql
+    AS $$ SELECT pg_advisory_xact_lock_shared(1903522913, hashtext(p_org)) $$;
 CREATE PROCEDURE turnpike.wall_off(IN p_table regclass, IN p_mine text DEFAULT 'org = current_setting(''turnpike.org'')'::text)
     LANGUAGE plpgsql
     AS $$
@@ -571,8 +608,20 @@ CREATE TABLE turnpike.quotas (
     token_turns integer,
     conversation_turns integer,
     open integer NOT NULL,
+    own_organization_turns integer,
+    own_token_turns integer,
+    own_conversation_turns integer,
+    ceiling_organization_turns integer,
+    ceiling_token_turns integer,
+    ceiling_conversation_turns integer,
+    CONSTRAINT quotas_ceiling_conversation_turns_check CHECK ((ceiling_conversation_turns >= 0)),
+    CONSTRAINT quotas_ceiling_organization_turns_check CHECK ((ceiling_organization_turns >= 0)),
+    CONSTRAINT quotas_ceiling_token_turns_check CHECK ((ceiling_token_turns >= 0)),
     CONSTRAINT quotas_conversation_turns_check CHECK ((conversation_turns >= 0)),
     CONSTRAINT quotas_organization_turns_check CHECK ((organization_turns >= 0)),
+    CONSTRAINT quotas_own_conversation_turns_check CHECK ((own_conversation_turns >= 0)),
+    CONSTRAINT quotas_own_organization_turns_check CHECK ((own_organization_turns >= 0)),
+    CONSTRAINT quotas_own_token_turns_check CHECK ((own_token_turns >= 0)),
     CONSTRAINT quotas_token_turns_check CHECK ((token_turns >= 0))
 )
 WITH (fillfactor='50');

@@ -23,6 +23,7 @@ struct AuditTests {
         for _ in 0..<2 { _ = try await tenant.deleteLabel(WallFixture.label, of: fixture.account) }
         for _ in 0..<2 { _ = try await tenant.deleteAccount(fixture.account) }
         try await tenant.set(Quota(organizationTurns: 7))
+        try await tenant.setCeiling(Quota(organizationTurns: 9))
         for isPaused in [true, true, false, false] {
             let next: Int64? = isPaused ? nil : 4_000_000_000
             _ = try await tenant.pause(WallFixture.schedule, isPaused, next: next)
@@ -78,7 +79,7 @@ struct AuditTests {
                 "agent.put", "session.open", "token.rotate", "token.revoke", "approval.decide", "conversation.fork",
                 "snapshots.prune", "response.delete", "thread.delete", "conversation.delete", "agent.delete",
                 "rule.delete", "account.register", "account.register", "label.delete", "account.delete", "quota.set",
-                "schedule.pause", "schedule.resume", "schedule.put", "schedule.delete",
+                "ceiling.set", "schedule.pause", "schedule.resume", "schedule.put", "schedule.delete",
             ]
         )
         let mine = entries.prefix(entries.count - before.count)

@@ -119,7 +119,8 @@ struct QuotaTests {
         try await fixture.tenant.set(Quota())
         #expect(try await fixture.count("SELECT count(*) FROM turnpike.quotas") == 0)
         #expect(try await fixture.store.accept(fixture.submission("e")).verdict == .accepted)
-        #expect(try await fixture.tenant.quota() == QuotaRecord(quota: Quota(), openTurns: 3))
+        let none = QuotaRecord(quota: Quota(), own: Quota(), ceiling: Quota(), openTurns: 3)
+        #expect(try await fixture.tenant.quota() == none)
     }
 
     @Test("caps that change while turns come and go count right in the end")
@@ -145,6 +146,59 @@ struct QuotaTests {
         }
         try await fixture.expectNoLeak()
         #expect(try await fixture.count("SELECT count(*) FROM turnpike.quotas") == 1)
+    }
+
+    @Test("own caps hold below their ceilings and never above them, whichever is set first")
+    func ceilings() async throws {
+        let fixture = try await StoreFixture.make()
+        let (high, low) = (Quota(organizationTurns: 3), Quota(organizationTurns: 1, tokenTurns: 5))
+        for (own, ceiling) in [(high, low), (low, high)] {
+            for isOwnFirst in [true, false] {
+                if isOwnFirst { try await fixture.tenant.set(own) }
+                try await fixture.tenant.setCeiling(ceiling)
+                if !isOwnFirst { try await fixture.tenant.set(own) }
+                let record = try #require(try await fixture.tenant.quota())
+                #expect(record.own == own && record.ceiling == ceiling)
+                #expect(record.quota == Quota(organizationTurns: 1, tokenTurns: 5))
+                let verdicts = try await (0..<2).asyncMap { try await fixture.accept("c\($0)").verdict }
+                #expect(verdicts == [.accepted, .quota])
+                try await fixture.expectNoLeak()
+                _ = try await fixture.pool.query("DELETE FROM turnpike.conversations")
+                try await fixture.tenant.set(Quota())
+                #expect(try await fixture.tenant.quota()?.quota == ceiling, "without own caps the ceilings hold")
+                try await fixture.tenant.setCeiling(Quota())
+                #expect(try await fixture.count("SELECT count(*) FROM turnpike.quotas") == 0)
+            }
+        }
+    }
+
+    @Test("while one organization's caps are being set, others' turns come and go")
+    func othersGoOn() async throws {
+        let fixture = try await StoreFixture.make()
+        let other = StoreFixture(
+            pool: fixture.pool,
+            store: fixture.store,
+            org: try OrganizationID("other"),
+            agent: fixture.agent,
+            replica: fixture.replica
+        )
+        try await fixture.store.ensureOrganization(other.org)
+        try await other.tenant.set(Quota(organizationTurns: 9))
+        try await fixture.pool.withTransaction { connection in
+            _ = try await connection.query("SELECT turnpike.set_quota('default', 7, 7, 7)")
+            let (term, turn, _) = try await other.hold("c")
+            #expect(try await fixture.store.settle(other.settlement(turn, "x"), fence: term.fence).value != nil)
+        }
+        try await fixture.pool.withTransaction { connection in
+            _ = try await connection.query(
+                """
+                SELECT verdict FROM turnpike.enqueue_turn('echo', '[]', 'other', p_conversation => 'd',
+                    p_run => gen_random_uuid())
+                """
+            )
+            try await fixture.tenant.set(Quota(organizationTurns: 3))
+        }
+        try await fixture.expectNoLeak()
     }
 
     // MARK: - Ways out

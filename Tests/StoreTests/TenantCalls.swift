@@ -138,6 +138,10 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
             try await store.set(Quota(organizationTurns: 7))
             return store.org.text
         },
+        TenantCall("setCeiling(_:)") { store, _ in
+            try await store.setCeiling(Quota(organizationTurns: 7))
+            return store.org.text
+        },
     ]
 
     private static let schedules: [TenantCall] = [

@@ -48,7 +48,10 @@ enum Components {
             ),
             required: []
         ),
-        "Quotas": Schema.object(["quota": Schema.reference("Quota"), "open_turns": Schema.number]),
+        "Quotas": Schema.object([
+            "quota": Schema.reference("Quota"), "own": Schema.reference("Quota"), "ceiling": Schema.reference("Quota"),
+            "open_turns": Schema.number,
+        ]),
         "DeadLetter": Schema.object(
             ["turn": Schema.uuid, "code": Schema.text, "redriven_as": Schema.uuid],
             optional: ["redriven_as"]

@@ -249,9 +249,12 @@ extension Operation {
             statuses: [201]
         ),
         "DELETE /v1/tokens/{token}": Operation("Revoke a token.", .nothing, statuses: [204]),
-        "GET /v1/quotas": Operation("Show the organization's caps on turns without an outcome.", .json("Quotas")),
+        "GET /v1/quotas": Operation(
+            "Show the caps on turns without an outcome: in force, the own, the ceilings.",
+            .json("Quotas")
+        ),
         "PUT /v1/quotas": Operation(
-            "Replace the organization's caps; what is left out or null is not capped.",
+            "Replace the organization's own caps, none above its ceiling; what is left out or null has that alone.",
             body: "Quota",
             .json("Quotas")
         ),
@@ -311,7 +314,7 @@ extension Operation {
         ),
         "GET /v1/organizations/{org}/quotas": Operation("Show an organization's caps.", .json("Quotas")),
         "PUT /v1/organizations/{org}/quotas": Operation(
-            "Replace an organization's caps.",
+            "Replace the ceilings above an organization's own caps; what is left out or null has none.",
             body: "Quota",
             .json("Quotas")
         ),
