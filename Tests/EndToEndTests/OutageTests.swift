@@ -65,11 +65,17 @@ extension EndToEnd {
                 let running = try await client.submit("paced", "c", "one 60 0.05")
                 let queued = try await client.submit("paced", "c", "two")
                 try await installation.says(running, atLeast: 3)
+                async let completion = client.complete("d", "three 60 0.05")
+                try await eventually("the completion's turn runs") {
+                    try await Ledger(installation).count("SELECT count(*) FROM turnpike.markers") == 2
+                }
                 await first.stop()
                 let second = try await EmbeddedPostgres.start(in: data, mode: .throwaway)
                 let outcome = try await client.outcome(running)
                 #expect(outcome.state == "completed" && outcome.list == ["one"], "\(outcome)")
                 #expect(try await client.outcome(queued).list == ["one", "two"])
+                let whole = try await completion
+                #expect(whole.status == 200 && whole.text.contains("three"), "it waits for its turn: \(whole.text)")
 
                 await second.stop()
                 let refused = try await client.http.send("POST", Client.path("paced", "c", "turns"), #"{"input":"x"}"#)
@@ -81,11 +87,20 @@ extension EndToEnd {
                     try await client.http.send("GET", "/readyz").status == 200
                 }
                 #expect(ReplyList.items(try await client.reply("paced", "c", "three")) == ["one", "two", "three"])
-                try await Ledger(installation).check(turns: 3)
+                try await Ledger(installation).check(turns: 4)
                 await installation.end()
                 await third.stop()
             }
         }
+    }
+}
+
+extension Client {
+    /// A completion, not streamed, in a conversation of the agent whose turns take their time.
+    fileprivate func complete(_ conversation: String, _ text: String) async throws -> Answer {
+        let headers = ["X-Conversation-Id": conversation]
+        let body = #"{"model":"paced","messages":[{"role":"user","content":"\#(text)"}]}"#
+        return try await self.http.send("POST", "/v1/chat/completions", body, headers: headers)
     }
 }
 

@@ -58,7 +58,7 @@ enum Dialect {
         let tries = call.request.headers["x-stainless-retry-count"]
         let isMarked = key == nil && tries != nil
         if isMarked, tries != "0", let turn = try await call.tenant.turn(of: fingerprint) {
-            return FollowedTurn(id: turn.id, number: turn.number, after: 0)
+            return FollowedTurn(id: turn.id, number: turn.number, after: 0, isFoundAgain: true)
         }
         do {
             var request = try await make()
@@ -71,7 +71,8 @@ enum Dialect {
                 request.note = note
             }
             let turn = try await call.tenant.submit(request)
-            return FollowedTurn(id: turn.id, number: turn.number, after: turn.logStart)
+            let isFoundAgain = isMarked || key != nil
+            return FollowedTurn(id: turn.id, number: turn.number, after: turn.logStart, isFoundAgain: isFoundAgain)
         } catch GatewayError.agentNotConfigured(let agent) {
             throw self.unknownModel(agent)
         }
@@ -91,6 +92,17 @@ enum Dialect {
         var error = APIError(502, code, message)
         error.headers.set("x-should-retry", "false")
         return error
+    }
+
+    /// Why the answer to an accepted turn ends without its outcome. Whoever sends the request again would start another
+    /// turn, unless the gateway knows it again.
+    static func givenUp(_ error: any Error, _ turn: FollowedTurn) -> APIError {
+        let cause = APIError(error)
+        let message = "the turn was accepted and goes on; read its outcome at /v1/turns/\(turn.id.text)"
+        var refusal = APIError(cause.status, cause.code, message)
+        refusal.cause = error
+        if !turn.isFoundAgain { refusal.headers.set("x-should-retry", "false") }
+        return refusal
     }
 
     /// 32 digits: the id of a turn or a question inside the dialects' own ids.

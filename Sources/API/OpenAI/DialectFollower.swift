@@ -18,6 +18,8 @@ struct FollowedTurn: Sendable {
     let number: ConversationNumber
     /// The number of an event before the turn's first.
     let after: Int64
+    /// Whether the gateway knows the request when it is sent again.
+    var isFoundAgain = false
     /// Whether a client that leaves wants no answer any more. Without it the turn goes on.
     var cancelsOnDisconnect = false
 }
@@ -27,6 +29,8 @@ struct DialectFollower: Sendable {
     /// The longest silence on a stream; then a comment is sent.
     let keepalive: Duration
     let departure: Departure
+    /// Between two looks while the database is away.
+    private static let pause: Duration = .milliseconds(500)
 
     /// A stream that ends when `start`, fed with the turn's events, is over.
     func stream(
@@ -46,14 +50,19 @@ struct DialectFollower: Sendable {
         return response
     }
 
-    /// `start` once it is over. Throws when the client, or its leave to ask, is gone before that.
+    /// `start` once it is over. Throws when the client, or its leave to ask, is gone before that, and for a log that cannot
+    /// be read.
     func whole<Projection: DialectProjection>(
         _ call: Call,
         _ turn: FollowedTurn,
         _ start: Projection
     ) async throws -> Projection {
         var projection = start
-        try await self.feed(&projection, call, turn) { _ in }
+        do {
+            try await self.feed(&projection, call, turn) { _ in }
+        } catch  where !(error is CancellationError) {
+            throw Dialect.givenUp(error, turn)
+        }
         guard projection.isOver else {
             try Task.checkCancellation()
             throw APIError(401, "unauthorized", "the token was revoked while the turn went on; the turn goes on")
@@ -61,6 +70,7 @@ struct DialectFollower: Sendable {
         return projection
     }
 
+    /// Goes on when the database was away: the turn is accepted, and who waits for it could only ask for another.
     private func feed(
         _ projection: inout some DialectProjection,
         _ call: Call,
@@ -68,15 +78,24 @@ struct DialectFollower: Sendable {
         _ send: (consuming [UInt8]) async throws -> Void
     ) async throws {
         do {
-            try await call.tenant.follow(turn.number, after: turn.after, turn: turn.id, keepalive: self.keepalive) {
-                batch in
-                guard try await call.isStillAdmitted() else { return false }
-                var frames: [UInt8] = []
-                for event in batch where !projection.isOver { frames += try projection.take(event) }
-                // A reader may be slow for as long as the server bears it: what it waits for is held once, not twice.
-                _ = consume batch
-                try await send(consume frames)
-                return !projection.isOver
+            var cursor: Int64? = turn.after
+            while let after = cursor {
+                do {
+                    try await call.tenant.follow(turn.number, after: after, turn: turn.id, keepalive: self.keepalive) {
+                        batch in
+                        guard try await call.isStillAdmitted() else { return false }
+                        var frames: [UInt8] = []
+                        for event in batch where !projection.isOver { frames += try projection.take(event) }
+                        cursor = batch.last?.seq ?? cursor
+                        // A reader may be slow for as long as the server bears it: what it waits for is held once.
+                        _ = consume batch
+                        try await send(consume frames)
+                        return !projection.isOver
+                    }
+                    cursor = nil
+                } catch GatewayError.unavailable {
+                    try await Task.sleep(for: Self.pause)
+                }
             }
         } catch {
             await self.left(call, turn)
