@@ -2,10 +2,16 @@ package import Domain
 import Postgres
 
 extension Store {
-    /// Writes what a dialect has to know again, if the statement before it in the pipeline has accepted the turn.
+    /// Writes what a dialect has to know again, if the statement before it in the pipeline has accepted the turn. Whether
+    /// it has or not, turns that ended before are no longer found by the fingerprint: another request like theirs has come,
+    /// and its next try must not take their reply for its own.
     static func write(_ note: DialectNote, of submission: TurnSubmission) throws -> Query {
         """
-        WITH noted AS (
+        WITH outdated AS (
+            UPDATE turnpike.openai_turns o SET fingerprint = NULL FROM turnpike.turns t
+            WHERE o.org = \(submission.org?.text)::text AND o.fingerprint = \(note.fingerprint)::bytea
+                AND o.turn <> \(submission.id.text)::uuid AND t.turn = o.turn AND t.ended_at IS NOT NULL
+        ), noted AS (
             INSERT INTO turnpike.openai_turns (turn, org, fingerprint, response)
             SELECT t.turn, t.org, \(note.fingerprint)::bytea, \(note.response)::json FROM turnpike.turns t
             WHERE t.turn = \(submission.id.text)::uuid

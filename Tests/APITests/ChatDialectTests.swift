@@ -1,4 +1,5 @@
 import Domain
+import Gateway
 import HTTP
 import TestKit
 import Testing
@@ -116,4 +117,32 @@ struct ChatDialectTests {
     private static let repository: String = {
         "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     }()
+
+    /// A completion in the conversation `c` by a client that counts its tries.
+    private static func answer(_ client: Probe, `try` count: Int) async throws -> Answer {
+        let headers = ["X-Conversation-Id": "c", "x-stainless-retry-count": String(count)]
+        let body = Self.body(#"{"role":"user","content":"yes"}"#)
+        return try await client.send("POST", Self.path, body, headers: headers)
+    }
+
+    @Test("a try that follows a refused first one gets a turn of its own, not the reply to the same words before")
+    func stale() async throws {
+        try await APIFixture.with { fixture in
+            let tenant = fixture.gateway.tenant(fixture.org)
+            func turns() async throws -> Int? {
+                let path = "/v1/agents/default/conversations/c/turns"
+                return try await fixture.client.send("GET", path).json()["turns"]?.elements?.count
+            }
+            #expect(try await Self.answer(fixture.client, try: 0).status == 200)
+            #expect(try await Self.answer(fixture.client, try: 1).status == 200)
+            #expect(try await turns() == 1, "a second try of the same request")
+            _ = try await tenant.set(Quota(organizationTurns: 0))
+            #expect(try await Self.answer(fixture.client, try: 0).status == 429)
+            _ = try await tenant.set(Quota())
+            #expect(try await Self.answer(fixture.client, try: 1).status == 200)
+            #expect(try await turns() == 2)
+            #expect(try await Self.answer(fixture.client, try: 2).status == 200)
+            #expect(try await turns() == 2)
+        }
+    }
 }

@@ -80,6 +80,9 @@ extension EndToEnd {
                 await second.stop()
                 let refused = try await client.http.send("POST", Client.path("paced", "c", "turns"), #"{"input":"x"}"#)
                 #expect(refused.status == 503 && refused.headers["retry-after"] != nil, "\(refused.text)")
+                // Its next try could be given the reply to an earlier request of the same words.
+                let first = try await client.complete("d", "three", try: 0)
+                #expect(first.status == 503 && first.headers["x-should-retry"] == "false", "\(first.text)")
                 #expect(try await client.http.send("GET", "/livez").status == 200)
                 #expect(try await client.http.send("GET", "/readyz").status == 503)
                 let third = try await EmbeddedPostgres.start(in: data, mode: .throwaway)
@@ -97,8 +100,9 @@ extension EndToEnd {
 
 extension Client {
     /// A completion, not streamed, in a conversation of the agent whose turns take their time.
-    fileprivate func complete(_ conversation: String, _ text: String) async throws -> Answer {
-        let headers = ["X-Conversation-Id": conversation]
+    fileprivate func complete(_ conversation: String, _ text: String, try count: Int? = nil) async throws -> Answer {
+        var headers = ["X-Conversation-Id": conversation]
+        if let count { headers["x-stainless-retry-count"] = String(count) }
         let body = #"{"model":"paced","messages":[{"role":"user","content":"\#(text)"}]}"#
         return try await self.http.send("POST", "/v1/chat/completions", body, headers: headers)
     }

@@ -45,8 +45,10 @@ enum Dialect {
     /// models where the gateway speaks of agents.
     ///
     /// A client says that two requests are one by `Idempotency-Key`. OpenAI's SDKs do not: they count their tries. So what
-    /// they send leaves a fingerprint, and a try that is not the first takes the turn that has it. `digest` is what makes
-    /// two requests the same, beside the conversation.
+    /// they send leaves a fingerprint, and a try that is not the first takes the turn that has it. A first try makes the
+    /// fingerprints of ended turns void, even if it is refused itself; one that could not is not to be tried again, since
+    /// its next try might be given the reply to an earlier request of the same words. `digest` is what makes two requests
+    /// the same, beside the conversation.
     static func submit(
         _ call: Call,
         digest: [UInt8],
@@ -73,6 +75,10 @@ enum Dialect {
             let turn = try await call.tenant.submit(request)
             let isFoundAgain = isMarked || key != nil
             return FollowedTurn(id: turn.id, number: turn.number, after: turn.logStart, isFoundAgain: isFoundAgain)
+        } catch GatewayError.unavailable(let problem) where isMarked && tries == "0" {
+            var refusal = APIError(GatewayError.unavailable(problem))
+            refusal.headers.set("x-should-retry", "false")
+            throw refusal
         } catch GatewayError.agentNotConfigured(let agent) {
             throw self.unknownModel(agent)
         }
