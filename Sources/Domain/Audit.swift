@@ -24,6 +24,7 @@ package enum AuditAction: String, Sendable, Hashable, CaseIterable {
     case agentDelete = "agent.delete"
     case conversationDelete = "conversation.delete"
     case conversationFork = "conversation.fork"
+    case conversationImport = "conversation.import"
     case snapshotsPrune = "snapshots.prune"
     case threadDelete = "thread.delete"
     case responseDelete = "response.delete"

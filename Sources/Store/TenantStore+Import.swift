@@ -40,6 +40,9 @@ extension TenantStore {
         let events = try outcomes.map { try StoredJSON.text(TurnEvent.ended($0).data) }
         let inputs = try turns.map { try StoredJSON.text($0.input.parts) }
         let (ids, replies) = (turns.map(\.id.text), turns.map(\.reply))
+        var details: [String: JSONValue] = ["turns": .integer(Int64(turns.count))]
+        if let owner { details["account"] = .string(owner.text) }
+        let entry = try self.entry(.conversationImport, "\(agent)/\(id)", details)
         // Statements of their own, so that each sees what it belongs to: the walls look there.
         let results = try await self.pool.pipeline([
             """
@@ -53,7 +56,7 @@ extension TenantStore {
                 FROM known WHERE known
                 ON CONFLICT (org, agent, conversation) DO NOTHING
                 RETURNING id
-            )
+            ), \(auditing: entry, of: "made")
             SELECT known, EXISTS (SELECT FROM made) AS made FROM known
             """,
             """

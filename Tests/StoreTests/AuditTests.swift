@@ -65,6 +65,10 @@ struct AuditTests {
         }
         let copy = try ConversationID("copy")
         for _ in 0..<2 { _ = try await tenant.fork(agent, fixture.conversation, from: nil, to: copy) }
+        for _ in 0..<2 {
+            let turn = ImportedTurn(id: freshID(), input: TurnInput(text: "x"), reply: "y")
+            _ = try await tenant.importConversation(agent, try ConversationID("old"), turns: [turn], owner: nil)
+        }
         for _ in 0..<2 { _ = try await tenant.pruneSnapshots(agent, fixture.conversation, keepTurns: 0) }
         for _ in 0..<2 { _ = try await tenant.deleteResponse(fixture.queued) }
         for _ in 0..<2 { _ = try await tenant.deleteThread(fixture.thread) }
@@ -77,7 +81,8 @@ struct AuditTests {
         #expect(
             entries.map(\.action).reversed().dropFirst(before.count) == [
                 "agent.put", "session.open", "token.rotate", "token.revoke", "approval.decide", "conversation.fork",
-                "snapshots.prune", "response.delete", "thread.delete", "conversation.delete", "agent.delete",
+                "conversation.import", "snapshots.prune", "response.delete", "thread.delete", "conversation.delete",
+                "agent.delete",
                 "rule.delete", "account.register", "account.register", "label.delete", "account.delete", "quota.set",
                 "ceiling.set", "schedule.pause", "schedule.resume", "schedule.put", "schedule.delete",
             ]
@@ -85,6 +90,7 @@ struct AuditTests {
         let mine = entries.prefix(entries.count - before.count)
         #expect(mine.allSatisfy { $0.actor == "token:someone" && $0.request == "r-1" && $0.org == "victim" })
         #expect(mine.first { $0.action == "conversation.fork" }?.subject == "echo/c")
+        #expect(mine.first { $0.action == "conversation.import" }?.subject == "echo/old")
         #expect(mine.first { $0.action == "conversation.fork" }?.details == #"{"conversation":"copy"}"#)
         let all = try await store.audit(of: nil, before: .max, limit: 100)
         #expect(all.first?.action == "replica.drain" && all.first?.org == nil)
