@@ -107,6 +107,7 @@ extension APIError {
             self.init(429, "queue_full", "\(limit) turns are waiting in this conversation already")
         case .quotaReached(let cap, let limit):
             self.init(429, "quota_reached", Self.reached(cap, limit), param: cap.rawValue)
+        case .limitReached(let what, let limit): self.init(409, "limit_reached", "\(what): at most \(limit)")
         case .alreadyEnded: self.init(409, "already_ended", "the turn has its outcome already")
         case .alreadyDecided(let decision):
             self.init(409, "already_decided", "somebody has decided otherwise: \(decision)")

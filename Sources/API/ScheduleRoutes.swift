@@ -120,6 +120,7 @@ extension JSONWriter {
         self.member("next_at", record.nextAt)
         self.member("last_at", record.lastAt)
         self.member("last_turn", record.lastTurn?.text)
+        self.member("problem", record.problem)
         self.member("created_at", record.createdAt)
         self.member("updated_at", record.updatedAt)
     }

@@ -10,6 +10,8 @@ package struct Limits: Sendable, Hashable {
     package var retryMemory: Duration = .seconds(900)
     /// Turns that may wait in one conversation.
     package var queuedTurnsPerConversation = 100
+    /// Schedules of one organization.
+    package var schedulesPerOrganization = 1_000
 
     // Workers.
     /// Live workers of one replica.

@@ -120,6 +120,8 @@ package struct ScheduleRecord: Sendable, Hashable {
     package var lastAt: String?
     /// The turn of the last run.
     package var lastTurn: TurnID?
+    /// Why it does not run, for programs; nil when it does.
+    package var problem: String?
     /// When it was made, RFC 3339 in UTC.
     package var createdAt: String
     /// When it was last changed, RFC 3339 in UTC.
@@ -132,6 +134,7 @@ package struct ScheduleRecord: Sendable, Hashable {
         nextAt: String?,
         lastAt: String?,
         lastTurn: TurnID?,
+        problem: String?,
         createdAt: String,
         updatedAt: String
     ) {
@@ -141,6 +144,7 @@ package struct ScheduleRecord: Sendable, Hashable {
         self.nextAt = nextAt
         self.lastAt = lastAt
         self.lastTurn = lastTurn
+        self.problem = problem
         self.createdAt = createdAt
         self.updatedAt = updatedAt
     }

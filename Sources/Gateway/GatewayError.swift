@@ -23,6 +23,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case queueFull(limit: Int)
     /// A cap of the organization's quota is reached, and where it is.
     case quotaReached(QuotaCap, limit: Int)
+    /// There are as many of something as there may be: of what, and how many.
+    case limitReached(String, limit: Int)
     /// The turn has its outcome already.
     case alreadyEnded
     /// Somebody else decided the question, otherwise; the option that won.

@@ -44,7 +44,7 @@ final class ScheduleKeeper: Service {
         )
         if let refusal = fired.refusal {
             self.log.warning(
-                "a run of a schedule was refused, and is tried again",
+                "a run of a schedule was refused",
                 ["org": .text(fired.org.text), "schedule": .text(fired.id.text), "reason": .text(refusal)]
             )
         }

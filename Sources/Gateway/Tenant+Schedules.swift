@@ -15,7 +15,8 @@ extension Tenant {
         return found
     }
 
-    /// Creates or replaces a schedule; idempotent. Its runs are submitted with the token `submitter`. Throws `invalid`.
+    /// Creates or replaces a schedule; idempotent. Its runs are submitted with the token `submitter`, and end with it. Throws
+    /// `invalid` and `limitReached`.
     package func putSchedule(
         _ id: ScheduleID,
         _ schedule: Schedule,
@@ -23,9 +24,18 @@ extension Tenant {
     ) async throws -> ScheduleRecord {
         if let problem = schedule.problem(as: id) { throw GatewayError.invalid(member: "schedule", problem: problem) }
         let next = try await self.next(of: schedule)
-        return try await reaching {
-            try await self.store.put(id, schedule, next: schedule.isPaused ? nil : next, submitter: submitter)
+        let limit = self.limits.schedulesPerOrganization
+        let put = try await reaching {
+            try await self.store.put(
+                id,
+                schedule,
+                next: schedule.isPaused ? nil : next,
+                submitter: submitter,
+                atMost: limit
+            )
         }
+        guard let put else { throw GatewayError.limitReached("schedules of an organization", limit: limit) }
+        return put
     }
 
     /// Has a schedule rest or go on; again changes nothing. Throws `notFound`.

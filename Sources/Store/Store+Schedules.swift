@@ -15,6 +15,8 @@ package struct DueSchedule: Sendable {
     package let now: Int64
     fileprivate let runs: Int64
     fileprivate let submitter: TokenID?
+    /// Why it may not run any more.
+    fileprivate let problem: String?
 }
 
 /// What became of a schedule that was due.
@@ -25,7 +27,7 @@ package struct FiredSchedule: Sendable, Hashable {
     package let id: ScheduleID
     /// The turns that were accepted.
     package let turns: [TurnID]
-    /// Why a run was not accepted; it is tried again.
+    /// Why a run was not accepted. What a cap refused is tried again; a schedule that may not run waits for its next time.
     package let refusal: String?
 }
 
@@ -47,7 +49,7 @@ extension Store {
             guard let due = try await Self.due(connection) else { return nil }
             let firing = decide(due)
             var (number, turns, refusal, next) = (due.runs, [TurnID](), String?.none, firing.next)
-            for time in firing.runs where refusal == nil {
+            for time in firing.runs where refusal == nil && due.problem == nil {
                 let run = try await Self.begin(due, time, after: &number, newTurn, connection)
                 switch run {
                 case .accepted(let turn): turns.append(turn)
@@ -66,7 +68,7 @@ extension Store {
                 WHERE org = \(due.org.text)::text AND schedule = \(due.id.text)::text
                 """
             )
-            return FiredSchedule(org: due.org, id: due.id, turns: turns, refusal: refusal)
+            return FiredSchedule(org: due.org, id: due.id, turns: turns, refusal: refusal ?? due.problem)
         }
     }
 
@@ -74,6 +76,7 @@ extension Store {
         try await connection.query(
             """
             SELECT org, schedule, agent, cron, time_zone, catch_up, input, paused, runs, submitter,
+                \(unescaped: Schedule.problemColumn) AS problem,
                 extract(epoch FROM next_at)::bigint AS due, extract(epoch FROM now())::bigint AS now
             FROM turnpike.schedules WHERE ready_at <= now() ORDER BY ready_at LIMIT 1
             FOR UPDATE SKIP LOCKED
@@ -86,7 +89,8 @@ extension Store {
                 due: try row.get("due"),
                 now: try row.get("now"),
                 runs: try row.get("runs"),
-                submitter: try row.optionalID("submitter")
+                submitter: try row.optionalID("submitter"),
+                problem: try row.get("problem")
             )
         }
     }

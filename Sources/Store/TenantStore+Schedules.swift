@@ -3,7 +3,7 @@ import Postgres
 
 extension TenantStore {
     private static let columns = """
-        schedule, agent, cron, time_zone, catch_up, input, paused, runs, last_turn,
+        schedule, agent, cron, time_zone, catch_up, input, paused, runs, last_turn, \(Schedule.problemColumn) AS problem,
             \(SQLTime.text("next_at")) AS next_at, \(SQLTime.text("last_at")) AS last_at,
             \(SQLTime.text("created_at")) AS created_at, \(SQLTime.text("updated_at")) AS updated_at
         """
@@ -39,27 +39,35 @@ extension TenantStore {
     }
 
     /// Creates or replaces a schedule whose next run is at `next`, in seconds since 1970. A schedule that was and stays at
-    /// work with the same times keeps the run that it is due for.
+    /// work with the same times keeps the run that it is due for. One that is set up in a web session runs as long as the
+    /// token that opened it is good. Nil when the organization has `limit` others.
     package func put(
         _ id: ScheduleID,
         _ schedule: Schedule,
         next: Int64?,
-        submitter: TokenID
-    ) async throws -> ScheduleRecord {
+        submitter: TokenID,
+        atMost limit: Int
+    ) async throws -> ScheduleRecord? {
         let input = try StoredJSON.text(schedule.input.parts)
         let details: [String: JSONValue] = [
             "agent": .string(schedule.agent.text), "cron": .string(schedule.cron.text),
             "time_zone": .string(schedule.timeZone),
         ]
-        let rows = try await self.pool.query(
+        // The second statement counts what others had put who held the row before.
+        let results = try await self.pool.pipeline([
+            "SELECT FROM turnpike.organizations WHERE org = \(self.org.text)::text FOR NO KEY UPDATE",
             """
             WITH put AS (
                 INSERT INTO turnpike.schedules AS s
                     (org, schedule, agent, cron, time_zone, catch_up, input, paused, submitter, next_at, ready_at)
-                VALUES (\(self.org.text)::text, \(id.text)::text, \(schedule.agent.text)::text,
+                SELECT \(self.org.text)::text, \(id.text)::text, \(schedule.agent.text)::text,
                     \(schedule.cron.text)::text, \(schedule.timeZone)::text, \(schedule.catchUp.rawValue)::text,
-                    \(input)::jsonb, \(schedule.isPaused)::boolean, \(submitter.text)::uuid,
-                    to_timestamp(\(next)::bigint), to_timestamp(\(next)::bigint))
+                    \(input)::jsonb, \(schedule.isPaused)::boolean,
+                    coalesce((SELECT t.parent FROM turnpike.tokens t WHERE t.org = \(self.org.text)::text
+                        AND t.token = \(submitter.text)::uuid), \(submitter.text)::uuid),
+                    to_timestamp(\(next)::bigint), to_timestamp(\(next)::bigint)
+                WHERE (SELECT count(*) FROM turnpike.schedules o WHERE o.org = \(self.org.text)::text
+                    AND o.schedule <> \(id.text)::text AND o.deleted_at IS NULL) < \(limit)::integer
                 ON CONFLICT (org, schedule) DO UPDATE
                 SET agent = excluded.agent, cron = excluded.cron, time_zone = excluded.time_zone,
                     catch_up = excluded.catch_up, input = excluded.input, paused = excluded.paused,
@@ -69,10 +77,9 @@ extension TenantStore {
                 RETURNING s.*
             ), \(auditing: try self.entry(.schedulePut, id.text, details), of: "put")
             SELECT \(unescaped: Self.columns) FROM put
-            """
-        )
-        guard let row = rows.first else { throw PostgresError(.decoding, "no schedule came back") }
-        return try Self.schedule(row)
+            """,
+        ])
+        return try results[1].first.map(Self.schedule)
     }
 
     /// Has a schedule rest, or, with the time of its next run, go on. Nil when there is no such schedule.
@@ -121,6 +128,7 @@ extension TenantStore {
             nextAt: try row.get("next_at"),
             lastAt: try row.get("last_at"),
             lastTurn: try row.optionalID("last_turn"),
+            problem: try row.get("problem"),
             createdAt: try row.get("created_at"),
             updatedAt: try row.get("updated_at")
         )
@@ -128,6 +136,14 @@ extension TenantStore {
 }
 
 extension Schedule {
+    /// Why a schedule may not run: the token that set it up is good no more; null when it may. Of what an identity provider
+    /// vouched for nothing is known here.
+    static let problemColumn = """
+        (SELECT CASE WHEN p.revoked_at IS NOT NULL THEN 'token_revoked' WHEN p.expires_at <= now() THEN 'token_expired' END
+            FROM turnpike.tokens t JOIN turnpike.tokens p ON p.token = coalesce(t.parent, t.token)
+            WHERE t.token = submitter)
+        """
+
     /// What a row says of the schedule itself.
     init(_ row: Row) throws {
         guard let catchUp = CatchUp(rawValue: try row.get("catch_up")) else {

@@ -11,7 +11,7 @@ struct ScheduleCommands: Sendable {
             [
                 item["id"]?.text ?? "?", item["agent"]?.text ?? "", item["cron"]?.text ?? "",
                 item["time_zone"]?.text ?? "", String(item["runs"]?.integer ?? 0),
-                item["next_at"]?.text ?? (item["paused"]?.flag == true ? "paused" : "never"),
+                item["problem"]?.text ?? item["next_at"]?.text ?? (item["paused"]?.flag == true ? "paused" : "never"),
             ]
         }
         Console.write(Console.table(["NAME", "AGENT", "CRON", "ZONE", "RUNS", "NEXT"], rows))

@@ -37,6 +37,7 @@ struct ErrorTests {
         Case(GatewayError.conversationBusy(ahead: 3), 409, "conversation_busy", Self.once),
         Case(GatewayError.queueFull(limit: 100), 429, "queue_full", Self.later),
         Case(GatewayError.quotaReached(.tokenTurns, limit: 2), 429, "quota_reached", Self.later),
+        Case(GatewayError.limitReached("schedules", limit: 5), 409, "limit_reached", Self.once),
         Case(GatewayError.alreadyEnded, 409, "already_ended", Self.once),
         Case(GatewayError.invalid(member: "command", problem: "must name a program"), 400, "invalid_request"),
         Case(GatewayError.agentNotConfigured("a"), 404, "agent_not_configured"),
@@ -82,7 +83,7 @@ struct ErrorTests {
 
     @Test("every gateway error and every status of the server has a case above")
     func complete() {
-        #expect(Self.cases.count { $0.error is GatewayError } == 11)
+        #expect(Self.cases.count { $0.error is GatewayError } == 12)
         let sent = HTTPError.Code.allCases.filter { ![417, 499, 500].contains($0.status) }
         let tested = Self.cases.compactMap { ($0.error as? HTTPError)?.code }
         #expect(Set(sent) == Set(tested))

@@ -29,7 +29,7 @@ struct AuditTests {
             _ = try await tenant.pause(WallFixture.schedule, isPaused, next: next)
         }
         let plan = try WallFixture.plan("y")
-        _ = try await tenant.put(WallFixture.schedule, plan, next: 4_000_000_000, submitter: fixture.token)
+        _ = try await tenant.put(WallFixture.schedule, plan, next: 4_000_000_000, submitter: fixture.token, atMost: 10)
         for _ in 0..<2 { _ = try await tenant.deleteSchedule(WallFixture.schedule) }
     }
 

@@ -86,7 +86,7 @@ struct ScheduleTests {
         var schedule = try fixture.schedule()
         let now = try await fixture.tenant.now
         func put(_ next: Int64) async throws -> String? {
-            try await fixture.tenant.put(id, schedule, next: next, submitter: freshID()).nextAt
+            try await fixture.tenant.put(id, schedule, next: next, submitter: freshID(), atMost: 10)?.nextAt
         }
         let first = try await put(now + 100)
         #expect(try await put(now + 200) == first)
@@ -95,6 +95,60 @@ struct ScheduleTests {
         #expect(second != first)
         schedule.cron = try CronExpression("1 * * * *")
         #expect(try await put(now + 400) != second)
+    }
+
+    @Test("a schedule rests when its token, or the one that opened its session, is good no more, and says why")
+    func tokens() async throws {
+        let fixture = try await StoreFixture.make()
+        let (revoked, expired, session): (TokenID, TokenID, TokenID) = (freshID(), freshID(), freshID())
+        for (index, token) in [revoked, expired, session].enumerated() {
+            _ = try await fixture.tenant.createToken(
+                token,
+                name: "t",
+                hash: [UInt8](repeating: UInt8(index), count: 32),
+                scopes: [.turns],
+                lifetime: token == revoked ? nil : .seconds(600),
+                parent: token == session ? revoked : nil
+            )
+        }
+        try await fixture.due("c", seconds: 30, submitter: session)
+        try await fixture.pool.query(
+            "UPDATE turnpike.tokens SET expires_at = now() WHERE token = ANY(\([expired.text, session.text])::uuid[])"
+        )
+        #expect(try await fixture.fire()?.turns.count == 1, "a session that ends leaves its schedules to its token")
+        #expect(try await fixture.tenant.revokeToken(revoked))
+        let rows = [("a", revoked, "token_revoked"), ("b", expired, "token_expired"), ("c", session, "token_revoked")]
+        for (name, token, problem) in rows {
+            try await fixture.due(name, seconds: 30, submitter: token)
+            let fired = try #require(try await fixture.fire())
+            #expect(fired.turns.isEmpty && fired.refusal == problem, "\(name)")
+            #expect(try await fixture.tenant.schedule(ScheduleID(name))?.problem == problem)
+        }
+        #expect(try await fixture.fire() == nil, "each waits for its next time")
+        try await fixture.due("a", seconds: 5)
+        #expect(try await fixture.tenant.schedule(ScheduleID("a"))?.problem == nil)
+        #expect(try await fixture.fire()?.turns.count == 1, "somebody else put it again")
+    }
+
+    @Test("of 12 schedules put at once where 5 may be, 5 are there; they can still be changed")
+    func capped() async throws {
+        let fixture = try await StoreFixture.make(poolSize: 12)
+        let schedule = try fixture.schedule()
+        let made = try await withThrowingTaskGroup(of: ScheduleID?.self) { group in
+            for index in 0..<12 {
+                group.addTask {
+                    let id = try ScheduleID("s\(index)")
+                    let tenant = fixture.tenant
+                    return try await tenant.put(id, schedule, next: nil, submitter: freshID(), atMost: 5)?.id
+                }
+            }
+            return try await group.reduce(into: [ScheduleID]()) { if let id = $1 { $0.append(id) } }
+        }
+        #expect(made.count == 5)
+        #expect(try await fixture.tenant.put(made[0], schedule, next: nil, submitter: freshID(), atMost: 5) != nil)
+        #expect(try await fixture.tenant.deleteSchedule(made[0]))
+        let next = try ScheduleID("next")
+        #expect(try await fixture.tenant.put(next, schedule, next: nil, submitter: freshID(), atMost: 5) != nil)
     }
 }
 
@@ -112,14 +166,19 @@ extension StoreFixture {
 
     /// Sets up a schedule that is due since `seconds` ago: of the ten minutes that have begun last when it is about missed
     /// runs, else of New Year, so that no minute that begins meanwhile brings another run.
-    fileprivate func due(_ name: String, seconds: Int64, catchUp: CatchUp? = nil) async throws {
+    fileprivate func due(
+        _ name: String,
+        seconds: Int64,
+        catchUp: CatchUp? = nil,
+        submitter: TokenID = freshID()
+    ) async throws {
         let id = try ScheduleID(name)
         let now = try await self.tenant.now
         let due = now - seconds
         let minutes = (0..<10).map { String((now / 60 - $0) % 60) }.joined(separator: ",")
         let schedule =
             try catchUp.map { try self.schedule($0, cron: "\(minutes) * * * *") } ?? self.schedule(cron: "0 0 1 1 *")
-        _ = try await self.tenant.put(id, schedule, next: due, submitter: freshID())
+        _ = try await self.tenant.put(id, schedule, next: due, submitter: submitter, atMost: 100)
         _ = try await self.pool.query(
             """
             UPDATE turnpike.schedules SET next_at = to_timestamp(\(due)::bigint), ready_at = to_timestamp(\(due)::bigint)

@@ -147,9 +147,10 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
     private static let schedules: [TenantCall] = [
         TenantCall("schedules(after:limit:)") { store, _ in try await store.schedules(after: nil, limit: 10) },
         TenantCall("schedule(_:)") { store, _ in try await store.schedule(WallFixture.schedule) as Any },
-        TenantCall("put(_:_:next:submitter:)") {
-            let put = try await $0.put(WallFixture.schedule, WallFixture.plan("theirs"), next: nil, submitter: $1.token)
-            return $0.org.text + put.schedule.cron.text
+        TenantCall("put(_:_:next:submitter:atMost:)") {
+            let plan = try WallFixture.plan("theirs")
+            let put = try await $0.put(WallFixture.schedule, plan, next: nil, submitter: $1.token, atMost: 10)
+            return $0.org.text + (put?.schedule.cron.text ?? "")
         },
         TenantCall("pause(_:_:next:)") { store, _ in
             try await store.pause(WallFixture.schedule, true, next: nil)?.schedule.isPaused as Any

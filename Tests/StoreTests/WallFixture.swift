@@ -101,7 +101,8 @@ struct WallFixture {
             reason: nil,
             by: token
         )
-        _ = try await victim.tenant.put(self.schedule, self.plan("x"), next: 4_000_000_000, submitter: token)
+        let plan = try self.plan("x")
+        _ = try await victim.tenant.put(self.schedule, plan, next: 4_000_000_000, submitter: token, atMost: 10)
         return WallFixture(
             victim: victim,
             conversation: try ConversationID("c"),

@@ -117,7 +117,8 @@ enum Components {
             "id": Schema.name, "agent": Schema.name, "cron": Schema.text, "time_zone": Schema.text,
             "catch_up": Schema.text, "input": Schema.list(Schema.map), "paused": Schema.flag, "runs": Schema.number,
             "next_at": Schema.orNull(Schema.time), "last_at": Schema.orNull(Schema.time),
-            "last_turn": Schema.orNull(Schema.uuid), "created_at": Schema.time, "updated_at": Schema.time,
+            "last_turn": Schema.orNull(Schema.uuid), "problem": Schema.orNull(Schema.text),
+            "created_at": Schema.time, "updated_at": Schema.time,
         ]),
         "OneSchedule": Schema.object(["schedule": Schema.reference("Schedule")]),
         "Schedules": Schema.object([
