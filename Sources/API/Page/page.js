@@ -477,7 +477,8 @@ async function enter() {
 
 async function signIn(event) {
   event.preventDefault();
-  $("door-problem").textContent = "";
+  $("door-problem").textContent = isSecureContext ? "" : plainProblem;
+  if (!isSecureContext) return;
   const token = $("token").value.trim();
   $("token").value = "";
   try {
@@ -487,6 +488,10 @@ async function signIn(event) {
     $("door-problem").textContent = refusal.message;
   }
 }
+
+// Browsers drop the session's cookie there, and the token would be readable on its way.
+const plainProblem =
+  "This page came over plain HTTP, where a browser keeps no session: open it over https://, or on the gateway's machine.";
 
 async function signOut() {
   await call("DELETE", "/v1/session").catch(() => {});
@@ -559,6 +564,7 @@ function begin() {
   call("GET", "/v1/session", { tries: 6 }).then(enter).catch((refusal) => {
     showDoor();
     if (refusal.status !== 401) $("door-problem").textContent = refusal.message;
+    else if (!isSecureContext) $("door-problem").textContent = plainProblem;
   });
 }
 

@@ -36,6 +36,19 @@ def sign_in(tab, url):
     expect(tab.get_by_label("Message")).to_be_visible()
 
 
+def plain(tab, url):
+    """Over plain HTTP from elsewhere the page says why nobody can sign in, and sends no token."""
+    sent = []
+    tab.on("request", lambda request: sent.append(request.method))
+    tab.goto(url.replace("127.0.0.1", "chat.example"))
+    expect(tab.get_by_role("alert").first).to_contain_text("plain HTTP")
+    tab.get_by_label("Token").fill(token)
+    tab.get_by_role("button", name="Sign in").click()
+    expect(tab.get_by_role("alert").first).to_contain_text("plain HTTP")
+    assert "POST" not in sent, sent
+    tab.close()
+
+
 def say(tab, text):
     tab.get_by_label("Message").fill(text)
     tab.get_by_label("Message").press("Enter")
@@ -161,7 +174,11 @@ def sign_out(tab):
 def main():
     problems = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=os.environ["BROWSER"], args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=os.environ["BROWSER"],
+            args=["--no-sandbox", "--host-resolver-rules=MAP chat.example 127.0.0.1"],
+        )
+        plain(browser.new_page(), first_url)
         contexts = [browser.new_context(viewport={"width": 1100, "height": 800}) for _ in range(3)]
         one, other, third = [context.new_page() for context in contexts]
         for tab in (one, other, third):
