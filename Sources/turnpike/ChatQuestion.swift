@@ -34,7 +34,7 @@ struct ChatQuestion: Sendable, Hashable {
     var hint: String {
         ChatRenderer.printable(
             "The worker asks to use \(self.tool) and waits. Decide with: "
-                + "POST /v1/approvals/\(self.id) {\"decision\":\"allow\"}\n"
+                + "turnpike approval decide \(self.id) allow\n"
         )
     }
 

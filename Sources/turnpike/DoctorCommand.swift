@@ -40,9 +40,10 @@ struct DoctorCommand: Sendable {
     func run() async throws -> ExitCode {
         let configuration = try self.context.configuration(self.context.layers())
         guard !self.context.printsConfiguration(configuration) else { return .success }
-        var findings = [Self.launcher(), Self.descriptors(configuration), Self.port(configuration.listen)]
+        var findings = [Self.launcher(), Self.descriptors(configuration), Self.port(configuration.listen, of: .listen)]
         findings.append(Self.workspaces(configuration.workspaces))
         findings.append(await Self.sandbox())
+        findings += await Self.files(configuration)
         findings += try await self.database(configuration)
         Console.write(self.context.invocation.has("--json") ? try Self.json(findings) : Self.lines(findings))
         return Self.exit(findings)
@@ -67,12 +68,16 @@ struct DoctorCommand: Sendable {
         return .warn("descriptors", text, "Raise the limit (LimitNOFILE=, ulimit -Hn) or lower max_workers.")
     }
 
-    private static func port(_ address: Configuration.Address) -> Finding {
-        guard let problem = LocalPort.problem(address) else { return .ok("listen", "\(address) is free") }
+    static func port(_ address: Configuration.Address, of setting: Setting) -> Finding {
+        let subject = setting.rawValue
+        guard let problem = LocalPort.problem(address) else { return .ok(subject, "\(address) is free") }
+        guard LocalPort.isLiteral(address) else {
+            return .fail(subject, "\(address): \(problem)", "Set \(setting.flag) to an address, such as 0.0.0.0:7100.")
+        }
         return .warn(
-            "listen",
+            subject,
             "\(address): \(problem)",
-            "Fine if that is turnpike itself; else choose another --listen."
+            "Fine if that is turnpike itself; else choose another \(setting.flag)."
         )
     }
 

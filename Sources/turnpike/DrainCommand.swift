@@ -23,12 +23,7 @@ struct DrainCommand: Sendable {
             guard ContinuousClock.now < deadline else { throw Self.late(replica, id: id, after: limit) }
             try await Task.sleep(for: .milliseconds(200))
             let list = try await client.perform(GatewayClient.Call(path: "/v1/replicas"))
-            guard let now = Listing.items(list, "replicas").first(where: { $0["id"]?.text == id }) else {
-                // It was stopped meanwhile, and left.
-                replica = ["id": .string(id), "draining": true, "workers": 0, "conversations": 0]
-                break
-            }
-            replica = now
+            replica = try Self.record(of: id, in: list)
         }
         guard !self.context.invocation.has("--json") else {
             return Console.write(try Console.json(["replica": replica]))
@@ -39,6 +34,17 @@ struct DrainCommand: Sendable {
     private static func ask(_ client: GatewayClient, _ name: String) async throws -> JSONValue {
         let answer = try await client.perform(GatewayClient.Call(method: "POST", path: "/v1/replicas/\(name)/drain"))
         return answer["replica"] ?? [:]
+    }
+
+    /// What the list of replicas says of one. One that is gone has not said that it was empty: it may have been stopped, or
+    /// have died with turns.
+    static func record(of id: String, in list: JSONValue) throws(CommandFailure) -> JSONValue {
+        if let record = Listing.items(list, "replicas").first(where: { $0["id"]?.text == id }) { return record }
+        throw CommandFailure(
+            .failure,
+            "replica \(id) is gone, and had not said that it was empty",
+            remedy: "If nobody stopped it, it died: the turns that it was running go on elsewhere or have failed."
+        )
     }
 
     /// Whether the record says that the replica has heard and holds nothing more.

@@ -26,7 +26,7 @@ struct IdentityFile: Sendable {
     /// What believes the provider's tokens. Its keys are read when the first one comes.
     func provider(log: Logger) -> IdentityProvider {
         let place = self.configuration.keys
-        let client = GatewayClient(base: place, token: nil)
+        let client = self.client
         return IdentityProvider(
             self.configuration,
             log: log,
@@ -34,6 +34,13 @@ struct IdentityFile: Sendable {
             fetch: { try await Self.keys(at: place, by: client) }
         )
     }
+
+    /// The provider's keys as they are now.
+    func keys() async throws -> [UInt8] {
+        try await Self.keys(at: self.configuration.keys, by: self.client)
+    }
+
+    private var client: GatewayClient { GatewayClient(base: self.configuration.keys, token: nil) }
 
     /// No redirect is followed: the keys are where the file says. What is no file is read by `client`, whose base it is.
     static func keys(at place: String, by client: GatewayClient) async throws -> [UInt8] {

@@ -7,10 +7,10 @@ enum LocalPort {
     static func problem(_ address: Configuration.Address) -> String? {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_PASSIVE
+        hints.ai_flags = AI_PASSIVE | AI_NUMERICHOST
         var found: UnsafeMutablePointer<addrinfo>?
-        let status = getaddrinfo(address.host, String(address.port), &hints, &found)
-        guard status == 0, let first = found else { return String(cString: gai_strerror(status)) }
+        let status = getaddrinfo(self.literal(address), String(address.port), &hints, &found)
+        guard status == 0, let first = found else { return "neither an IPv4 nor an IPv6 address" }
         defer { freeaddrinfo(found) }
         let descriptor = socket(first.pointee.ai_family, first.pointee.ai_socktype, first.pointee.ai_protocol)
         guard descriptor >= 0 else { return SystemError.last("socket").description }
@@ -23,6 +23,17 @@ enum LocalPort {
         // Two may bind with SO_REUSEADDR; only one may listen.
         guard listen(descriptor, 1) == 0 else { return SystemError.last("listen").description }
         return nil
+    }
+
+    /// Whether the server takes the host: an address, or `localhost`; a name would have to be looked up.
+    static func isLiteral(_ address: Configuration.Address) -> Bool {
+        var (four, six) = (in_addr(), in6_addr())
+        let host = self.literal(address)
+        return inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1
+    }
+
+    private static func literal(_ address: Configuration.Address) -> String {
+        address.host == "localhost" ? "127.0.0.1" : address.host
     }
 
     /// The first free port from `address` on, within a hundred; the address's own when none is free.

@@ -49,7 +49,8 @@ struct ModelListener: Sendable {
         await self.client.close()
     }
 
-    private static func upstreams(_ configuration: Configuration) throws -> [String: ModelProxy.Keyed]? {
+    /// What the file of upstreams says, keys read; nil where none is configured.
+    static func upstreams(_ configuration: Configuration) throws(CommandFailure) -> [String: ModelProxy.Keyed]? {
         guard let path = configuration.upstreams else { return nil }
         let text: String
         do {

@@ -53,16 +53,22 @@ struct TokenCommands: Sendable {
         let call = GatewayClient.Call(method: "POST", path: "/v1/tokens", body: .object(body))
         let answer = try await self.context.client().perform(call)
         guard !self.wantsJSON else { return Console.write(try Console.json(answer)) }
-        guard let secret = answer["token"]?["secret"]?.text else {
+        guard let token = answer["token"], let secret = token["secret"]?.text else {
             throw CommandFailure(.failure, "the gateway created a token but did not say its secret")
         }
-        Self.show(secret)
+        Self.show(secret, Self.term(token))
     }
 
     /// The secret alone on standard output, so that a script can catch it; the advice beside it.
-    static func show(_ secret: String) {
+    static func show(_ secret: String, _ term: String = "") {
         Console.write(secret + "\n")
-        Console.warn("Keep it: it is not shown again.\n")
+        Console.warn("Keep it: it is not shown again.\(term)\n")
+    }
+
+    /// When a token ends, as another sentence: it may be sooner than was asked for. Empty when it does not.
+    static func term(_ token: JSONValue) -> String {
+        guard let end = token["expires_at"]?.text else { return "" }
+        return " It is good until \(end); none outlives the token that asks for it."
     }
 
     func list() async throws {
@@ -92,10 +98,10 @@ struct TokenCommands: Sendable {
         let call = GatewayClient.Call(method: "POST", path: "/v1/tokens/\(id.text)/rotate", body: .object(body))
         let answer = try await self.context.client().perform(call)
         guard !self.wantsJSON else { return Console.write(try Console.json(answer)) }
-        guard let secret = answer["token"]?["secret"]?.text else {
+        guard let token = answer["token"], let secret = token["secret"]?.text else {
             throw CommandFailure(.failure, "the gateway made a secret but did not say it")
         }
-        Self.show(secret)
+        Self.show(secret, Self.term(token))
     }
 
     private func id() throws(CommandFailure) -> TokenID {

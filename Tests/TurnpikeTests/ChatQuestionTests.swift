@@ -37,7 +37,7 @@ struct ChatQuestionTests {
                 Allow it? y, n, or a number: 
                 """
         )
-        #expect(!question.hint.contains("\u{1B}") && question.hint.contains("/v1/approvals/a-1"))
+        #expect(!question.hint.contains("\u{1B}") && question.hint.contains("turnpike approval decide a-1 allow"))
     }
 
     @Test("the outcome shows at a terminal, whoever decided, and closes the question")

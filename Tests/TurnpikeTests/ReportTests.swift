@@ -96,4 +96,63 @@ struct SignalTests {
         watch.cancel(thenClose: true)
         reactor.stop()
     }
+
+    @Test("a replica whose record vanished is not called empty")
+    func gone() throws {
+        let replica: JSONValue = ["id": "r1", "draining": true, "workers": 0, "conversations": 0]
+        #expect(try DrainCommand.record(of: "r1", in: ["replicas": [replica]]) == replica)
+        #expect {
+            try DrainCommand.record(of: "r2", in: ["replicas": [replica]])
+        } throws: { error in
+            "\(error)".contains("is gone")
+        }
+    }
+
+    @Test("a secret that ends says when, one that does not says nothing of it")
+    func term() {
+        #expect(TokenCommands.term(["expires_at": .null]) == "")
+        let text = TokenCommands.term(["expires_at": "2026-01-01T00:05:00.000Z"])
+        #expect(text.contains("until 2026-01-01T00:05:00.000Z"))
+    }
+
+    @Test("doctor refuses a listening address that serve refuses, and reads the files that serve reads")
+    func files() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "doctor-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func file(_ name: String, _ text: String) throws -> String {
+            let path = folder.appending(path: name).path
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+            return path
+        }
+        func findings(_ flags: [Setting: String]) async throws -> [String] {
+            let layers = try SettingLayers(flags: flags)
+            let configuration = try Configuration(layers, host: "h", directory: "/")
+            let port = DoctorCommand.port(configuration.listen, of: .listen)
+            let found = await [port] + DoctorCommand.files(configuration)
+            return found.map { "\($0.subject) \($0.state)" }
+        }
+        #expect(try await findings([.listen: "somewhere.example:0"]) == ["listen fail"])
+        #expect(try await findings([.listen: "localhost:0"]) == ["listen ok"])
+        let keys = try file("keys.json", #"{"keys":[]}"#)
+        let identity =
+            #"{"issuer":"https://id.example","audience":"a","keys":"\#(keys)","#
+            + #""organization":{"fixed":"acme"},"scopes":{"claim":"roles","map":{"u":["turns"]}}}"#
+        let broken = try file("broken.json", "{")
+        let good: [Setting: String] = [
+            .listen: "127.0.0.1:0", .identity: try file("identity.json", identity),
+            .accounts: try file("accounts.json", #"{"accounts":[]}"#),
+            .upstreams: try file("upstreams.json", #"{"up":{"url":"http://127.0.0.1:1/v1"}}"#),
+        ]
+        let fine = ["listen ok", "upstreams ok", "proxy_listen ok", "accounts ok", "identity ok"]
+        #expect(try await findings(good) == fine)
+        for setting in [Setting.identity, .accounts, .upstreams] {
+            var flags = good
+            flags[setting] = broken
+            #expect(try await findings(flags).contains("\(setting.rawValue) fail"))
+        }
+        #expect(try await findings(good.merging([.upstreams: folder.path + "/none"]) { $1 }).contains("upstreams fail"))
+        try FileManager.default.removeItem(atPath: keys)
+        #expect(try await findings(good).contains("identity warn"))
+    }
 }
