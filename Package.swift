@@ -80,6 +80,7 @@ let package = Package(
                 .embedInCode("0022_redrive.sql"),
                 .embedInCode("0023_asked_as.sql"),
                 .embedInCode("0024_ceilings.sql"),
+                .embedInCode("0025_bounds.sql"),
             ],
             swiftSettings: house
         ),

@@ -59,6 +59,8 @@ package struct RemoteRun: Sendable, Hashable {
     package let isLive: Bool
     /// Somebody wants the turn to end.
     package let isCancelling: Bool
+    /// What the enqueuer named; nil for a turn that was enqueued without one.
+    package let org: OrganizationID?
     /// The agent that serves it.
     package let agent: AgentID
     /// The conversation's name; nil for a direct turn.
@@ -80,6 +82,7 @@ package struct RemoteRun: Sendable, Hashable {
         batch: Int64,
         isLive: Bool,
         isCancelling: Bool,
+        org: OrganizationID?,
         agent: AgentID,
         conversation: ConversationID?,
         configuration: AgentConfiguration?,
@@ -96,6 +99,7 @@ package struct RemoteRun: Sendable, Hashable {
         self.batch = batch
         self.isLive = isLive
         self.isCancelling = isCancelling
+        self.org = org
         self.agent = agent
         self.conversation = conversation
         self.configuration = configuration

@@ -19,35 +19,7 @@ package struct RemoteDemand: Sendable, Hashable {
 
 // Terms that workers outside the gateway hold: begun, kept alive and ended through the same fence as all others.
 extension Store {
-    /// Notes that a worker which acts as this account is there, and claims the conversation of a remote agent that has
-    /// waited longest for it. Only hides it for `hold`, as `claim` does.
-    package func claimRemote(_ worker: RemoteWorker, hold: Duration, presence: Duration) async throws -> Claim? {
-        let results = try await self.pool.pipeline([
-            Self.notePresence(worker.account, for: presence),
-            """
-            WITH claimable AS (
-                SELECT c.id FROM turnpike.conversations c
-                JOIN turnpike.agents n ON n.org = c.org AND n.agent = c.agent AND n.is_remote
-                JOIN turnpike.accounts a ON a.account = \(worker.account.text)::uuid AND a.org = c.org
-                WHERE c.org = \(worker.org.text)::text AND c.ready_at <= now() AND \(unescaped: Self.accountFits)
-                ORDER BY c.ready_at LIMIT 1
-                FOR UPDATE OF c SKIP LOCKED
-            ), claimed AS (
-                UPDATE turnpike.conversations c
-                SET ready_at = now() + \(hold.milliseconds)::bigint * interval '1 millisecond'
-                FROM claimable WHERE c.id = claimable.id
-                RETURNING c.id, c.org, c.agent, c.conversation, c.owner_account
-            )
-            SELECT claimed.id, claimed.org, claimed.agent, claimed.conversation, claimed.owner_account, false AS is_new,
-                NULL AS excluded, \(unescaped: Self.headColumns), n.configuration, n.version
-            FROM claimed \(unescaped: Self.head)
-            JOIN turnpike.agents n ON n.org = claimed.org AND n.agent = claimed.agent
-            """,
-        ])
-        return try results[1].first.map(Self.claim)
-    }
-
-    private static func notePresence(_ account: AccountID, for presence: Duration) -> Query {
+    static func notePresence(_ account: AccountID, for presence: Duration) -> Query {
         """
         UPDATE turnpike.accounts
         SET remote_until = now() + \(presence.milliseconds)::bigint * interval '1 millisecond'
@@ -78,7 +50,7 @@ extension Store {
         let noted: Query = """
             INSERT INTO turnpike.remote_runs (run, org, token, account, claim_key, conversation_id, deployment, turn,
                 attempt, epoch, owner_nonce, lease_seconds, lease_until)
-            SELECT \(run.text)::uuid, c.org, \(worker.token.text)::uuid, \(worker.account.text)::uuid,
+            SELECT \(run.text)::uuid, \(worker.org.text)::text, \(worker.token.text)::uuid, \(worker.account.text)::uuid,
                 \(demand.key)::text, c.id, \(deployment.text)::uuid, t.turn, coalesce(t.attempt, 0), c.epoch,
                 c.owner_nonce, \(lease)::integer, now() + \(lease)::integer * interval '1 second'
             FROM turnpike.conversations c LEFT JOIN turnpike.turns t ON t.turn = c.running
@@ -92,14 +64,14 @@ extension Store {
         Query(
             unescaped: """
                 SELECT r.run, r.conversation_id, r.epoch, r.owner_nonce, r.deployment, r.turn, r.attempt,
-                    coalesce(t.seq, 0) AS seq, c.head, r.lease_seconds, r.batch, c.agent, c.conversation, n.configuration,
+                    coalesce(t.seq, 0) AS seq, c.head, r.lease_seconds, r.batch, c.org, c.agent, c.conversation, n.configuration,
                     r.ended_at IS NULL AND c.epoch = r.epoch AND coalesce(c.owner_nonce = r.owner_nonce
                         AND c.running = r.turn, false) AS is_live,
                     t.cancel_requested_at IS NOT NULL AS is_cancelling, coalesce(t.interrupted, false) AS is_interrupted
                 FROM turnpike.remote_runs r
                 JOIN turnpike.conversations c ON c.id = r.conversation_id
                 LEFT JOIN turnpike.turns t ON t.turn = r.turn
-                LEFT JOIN turnpike.agents n ON n.org = c.org AND n.agent = c.agent
+                LEFT JOIN turnpike.agents n ON n.org = r.org AND n.agent = c.agent
                 WHERE \(condition.sql)
                 """,
             binds: condition.binds
@@ -123,6 +95,7 @@ extension Store {
             batch: try row.get("batch"),
             isLive: try row.get("is_live"),
             isCancelling: try row.get("is_cancelling"),
+            org: try row.optionalName("org"),
             agent: try AgentID(row.get("agent")),
             conversation: try row.optionalName("conversation"),
             configuration: try row.get("configuration", as: String?.self).flatMap(Self.configuration),
@@ -253,7 +226,7 @@ extension Store {
             JOIN turnpike.markers m ON m.turn = r.turn AND m.epoch = r.epoch AND m.replica = r.run
             JOIN turnpike.turns t ON t.turn = m.turn
             JOIN turnpike.conversations c ON c.id = m.conversation_id
-            LEFT JOIN turnpike.agents n ON n.org = c.org AND n.agent = c.agent
+            LEFT JOIN turnpike.agents n ON n.org = r.org AND n.agent = c.agent
             WHERE r.ended_at IS NULL AND r.lease_until < now() LIMIT \(limit)::integer
             """,
             lastBind: 1

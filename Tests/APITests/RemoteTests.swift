@@ -11,25 +11,32 @@ import Testing
 @Suite(.serialized)
 struct RemoteTests {
     /// An account, an agent that runs on it outside, and a token that enrols workers.
-    private func enrol(_ fixture: APIFixture, _ principal: String = "seat-1", retries: Int = 1) async throws -> Probe {
-        let more = #""account":{"provider":"example"},"permissions":"ask","retries":\#(retries)"#
-        let put = try await fixture.client.send("PUT", "/v1/agents/far", #"{"driver":"remote",\#(more)}"#)
+    func enrol(
+        _ fixture: APIFixture,
+        _ principal: String = "seat-1",
+        retries: Int = 1,
+        limits: String = "{}",
+        by client: Probe? = nil
+    ) async throws -> Probe {
+        let client = client ?? fixture.client
+        let more = #""account":{"provider":"example"},"permissions":"ask","retries":\#(retries),"limits":\#(limits)"#
+        let put = try await client.send("PUT", "/v1/agents/far", #"{"driver":"remote",\#(more)}"#)
         #expect(put.status == 200, "\(put.text)")
         let body = #"{"provider":"example","principal":"\#(principal)"}"#
-        let account = try await fixture.client.send("POST", "/v1/accounts", body).json()["account"]
+        let account = try await client.send("POST", "/v1/accounts", body).json()["account"]
         let id = try #require(account?["id"]?.text)
-        let made = try await fixture.client.send("POST", "/v1/accounts/\(id)/tokens", #"{"name":"machine"}"#)
+        let made = try await client.send("POST", "/v1/accounts/\(id)/tokens", #"{"name":"machine"}"#)
         #expect(made.status == 201)
         return Probe(port: fixture.port, token: try made.json()["token"]?["secret"]?.text)
     }
 
-    private func submit(_ fixture: APIFixture, _ conversation: String, _ text: String) async throws -> String {
+    func submit(_ fixture: APIFixture, _ conversation: String, _ text: String) async throws -> String {
         let path = "/v1/agents/far/conversations/\(conversation)/turns"
         let answer = try await fixture.client.send("POST", path, #"{"input":"\#(text)"}"#)
         return try #require(try answer.json()["turn"]?["id"]?.text, "\(answer.text)")
     }
 
-    private func claim(_ worker: Probe, _ key: String, lease: Int = 30, wait: Int = 5) async throws -> JSONValue {
+    func claim(_ worker: Probe, _ key: String, lease: Int = 30, wait: Int = 5) async throws -> JSONValue {
         let body = #"{"claim_key":"\#(key)","lease_seconds":\#(lease),"wait_seconds":\#(wait)}"#
         let answer = try await worker.send("POST", "/v1/remote/claims", body)
         #expect(answer.status == 200, "\(answer.text)")
@@ -37,7 +44,7 @@ struct RemoteTests {
     }
 
     /// Sends one of a run's writes; `members` follow the ticket, beginning with a comma.
-    private func write(
+    func write(
         _ worker: Probe,
         _ assignment: JSONValue,
         _ part: String,
@@ -49,11 +56,11 @@ struct RemoteTests {
         return try await worker.send("POST", "/v1/remote/turns/\(turn)/\(part)", "{\(ticket)\(members)}")
     }
 
-    private func outcome(_ fixture: APIFixture, _ turn: String) async throws -> JSONValue? {
+    func outcome(_ fixture: APIFixture, _ turn: String) async throws -> JSONValue? {
         try await fixture.client.send("GET", "/v1/turns/\(turn)?wait=20").json()["turn"]?["outcome"]
     }
 
-    private func events(_ fixture: APIFixture, _ conversation: String) async throws -> [JSONValue] {
+    func events(_ fixture: APIFixture, _ conversation: String) async throws -> [JSONValue] {
         let path = "/v1/agents/far/conversations/\(conversation)/events"
         let page = try await fixture.client.send("GET", path, headers: ["Accept": "application/json"])
         return try page.json()["events"]?.elements ?? []

@@ -355,6 +355,7 @@ CREATE TABLE turnpike.accounts (
     CONSTRAINT accounts_check CHECK ((account = turnpike.account_id((org)::text, (provider)::text, principal))),
     CONSTRAINT accounts_principal_check CHECK (((length(principal) >= 1) AND (length(principal) <= 500))),
     CONSTRAINT accounts_slots_check CHECK (((slots >= 1) AND (slots <= 100000)))
+    remote_last turnpike.identifier,
 );
 ALTER TABLE ONLY turnpike.accounts FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.agents (
@@ -806,6 +807,7 @@ CREATE INDEX remote_runs_ended ON turnpike.remote_runs USING btree (ended_at) WH
 CREATE INDEX remote_runs_live ON turnpike.remote_runs USING btree (lease_until) WHERE (ended_at IS NULL);
 CREATE INDEX remote_runs_turn ON turnpike.remote_runs USING btree (turn);
 CREATE INDEX schedules_ready ON turnpike.schedules USING btree (ready_at) WHERE (ready_at IS NOT NULL);
+CREATE INDEX remote_runs_account ON turnpike.remote_runs USING btree (account) WHERE (ended_at IS NULL);
 CREATE INDEX snapshots_bases ON turnpike.snapshots USING btree (conversation_id, seq) WHERE ((kind = 'base'::text) AND (parent > 0));
 CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
 CREATE INDEX tokens_parent ON turnpike.tokens USING btree (parent) WHERE (parent IS NOT NULL);

@@ -1,0 +1,6 @@
+-- Bounds that hold wherever a turn runs: claims of remote workers are shared out, and what runs add up to is kept.
+
+-- The agent whose turn a worker that acts as the account got last; the next claim begins after it.
+ALTER TABLE turnpike.accounts ADD COLUMN remote_last turnpike.identifier;
+
+CREATE INDEX remote_runs_account ON turnpike.remote_runs (account) WHERE ended_at IS NULL;

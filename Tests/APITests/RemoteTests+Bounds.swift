@@ -1,0 +1,111 @@
+import Domain
+import Postgres
+import Runtime
+import TestKit
+import Testing
+
+@testable import API
+
+// What a worker outside the gateway is not given, and not let do.
+extension RemoteTests {
+    @Test("a turn that may write a snapshot and names no conversation is refused to every worker, and waits")
+    func guarded() async throws {
+        var limits = Limits()
+        limits.leaseWait = .seconds(2)
+        try await APIFixture.with(limits: limits) { fixture in
+            let client = try await fixture.client(of: "default", Set(Scope.allCases))
+            let workers = [try await self.enrol(fixture), try await self.enrol(fixture, by: client)]
+            let refused = [
+                try await fixture.enqueue(org: "acme", isSnapshotting: true),
+                try await fixture.enqueue(org: nil, conversation: "c", isSnapshotting: true),
+                try await fixture.enqueue(org: nil, isSnapshotting: true),
+            ]
+            for (number, worker) in workers.enumerated() {
+                for round in 0..<3 { #expect(try await self.claim(worker, "\(number)-\(round)", wait: 0) == .null) }
+            }
+            for turn in refused {
+                let row = try #require(try await fixture.turn(turn))
+                #expect(try row.get("state", as: String.self) == "queued")
+                #expect(try row.get("attempt", as: Int.self) == 0)
+                let reason = try row.get("deferred_for", as: String?.self)
+                #expect(reason?.contains("may write a snapshot") == true, "\(reason ?? "no reason")")
+            }
+            // The same without the leave to write a snapshot needs no guard.
+            for (worker, org) in zip(workers, ["acme", nil]) {
+                let turn = try await fixture.enqueue(org: org)
+                let assignment = try await self.claim(worker, "free")
+                #expect(assignment["turn"]?.text == turn)
+                let question = #","question":1,"tool":{"name":"t"},"options":[{"id":"n","kind":"reject_once"}]"#
+                if org == nil {
+                    let standing = try await self.write(worker, assignment, "approvals", question).json()
+                    #expect(standing == ["state": "decided", "decision": "n"], "there is nobody to ask")
+                }
+                let end = #","state":"completed","reply":"x""#
+                #expect(try await self.write(worker, assignment, "outcome", end).json()["result"] == "settled")
+                #expect(try await fixture.turn(turn)?.get("state", as: String.self) == "completed")
+            }
+            try await eventually("the refused turns to be given up", within: .seconds(20)) {
+                for worker in workers {
+                    let key = "\(UInt64.random(in: 0 ... .max))"
+                    #expect(try await self.claim(worker, key, wait: 0) == .null)
+                }
+                for turn in refused {
+                    guard try await fixture.turn(turn)?.get("state", as: String.self) == "failed" else { return false }
+                }
+                return true
+            }
+            for turn in refused {
+                let row = try #require(try await fixture.turn(turn))
+                #expect(try row.get("code", as: String?.self) == "guard_refused")
+                #expect(try row.get("dead", as: String?.self) == "guard_refused")
+                #expect(try row.get("attempt", as: Int.self) == 0)
+                #expect(try row.get("runs", as: Int.self) == 0)
+            }
+        }
+    }
+}
+
+extension APIFixture {
+    private func rows(_ query: Query) async throws -> [Row] {
+        let pool = ConnectionPool(
+            configuration: .init(conninfo: self.conninfo, size: 1),
+            reactor: try TestPlatform.reactor(),
+            blocking: TestPlatform.blocking,
+            log: .silent,
+            metrics: Metrics()
+        )
+        let rows = try await pool.query(query)
+        await pool.close()
+        return rows
+    }
+
+    /// Enqueues a turn of the agent `far` as a service that shares the database does.
+    fileprivate func enqueue(
+        org: String?,
+        conversation: String? = nil,
+        isSnapshotting: Bool = false
+    ) async throws -> String {
+        let rows = try await self.rows(
+            """
+            SELECT turn::text FROM turnpike.enqueue_turn(
+                p_agent => 'far', p_input => '[{"type":"text","text":"one"}]'::jsonb, p_org => \(org)::text,
+                p_conversation => \(conversation)::text,
+                p_run => CASE WHEN \(isSnapshotting)::boolean THEN gen_random_uuid() END)
+            """
+        )
+        return try #require(try rows.first?.get("turn"))
+    }
+
+    /// A turn with what became of it.
+    fileprivate func turn(_ id: String) async throws -> Row? {
+        try await self.rows(
+            """
+            SELECT t.state, t.attempt, t.deferred_for, o.code, d.code AS dead,
+                (SELECT count(*) FROM turnpike.remote_runs r WHERE r.turn = t.turn) AS runs
+            FROM turnpike.turns t
+            LEFT JOIN turnpike.outcomes o USING (turn) LEFT JOIN turnpike.dead_letters d USING (turn)
+            WHERE t.turn = \(id)::uuid
+            """
+        ).first
+    }
+}
