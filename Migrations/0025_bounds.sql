@@ -4,3 +4,6 @@
 ALTER TABLE turnpike.accounts ADD COLUMN remote_last turnpike.identifier;
 
 CREATE INDEX remote_runs_account ON turnpike.remote_runs (account) WHERE ended_at IS NULL;
+
+-- Bytes of text that the run has streamed.
+ALTER TABLE turnpike.remote_runs ADD COLUMN output bigint NOT NULL DEFAULT 0;

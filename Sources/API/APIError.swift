@@ -95,6 +95,8 @@ extension APIError {
         case .startsElsewhere: self.init(409, "starts_elsewhere", "the agent is remote: there is nothing to start here")
         case .conversationExists: self.init(409, "conversation_exists", "there is a conversation of this name already")
         case .fenced: self.init(409, "fenced", "the turn is no longer this worker's; nothing was written")
+        case .outputLimit(let bytes):
+            self.init(413, "output_limit", "the turn may say \(bytes) bytes in all; it has failed, nothing was written")
         case .labelTaken:
             self.init(409, "label_taken", "the label is another account's; a label means one account", param: "label")
         case .idempotencyConflict(let turn):

@@ -14,6 +14,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case labelTaken
     /// The turn is no longer this remote worker's.
     case fenced
+    /// A remote worker's turn said more than it may, and has failed.
+    case outputLimit(bytes: Int)
     /// The client key was used before for another request; the turn it made.
     case idempotencyConflict(TurnID?)
     /// Something is ahead in the conversation and the caller did not want to queue: how many turns, and how long they may

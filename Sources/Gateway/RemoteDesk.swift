@@ -206,7 +206,8 @@ package struct RemoteDesk: Sendable {
     }
 
     /// Writes a batch of events; the batches of a run are numbered from 1 without a gap, and one that was written is not
-    /// written again. Throws `invalid` for one that comes too early.
+    /// written again. Throws `invalid` for one that comes too early, and `outputLimit` for one with which the run says more
+    /// than its agent may: then the turn has failed with that, as it would here.
     package func append(_ ticket: RemoteTicket, batch: Int64, _ events: [TurnEvent]) async throws {
         let run = try await self.live(ticket)
         guard batch <= run.batch + 1 else {
@@ -214,10 +215,24 @@ package struct RemoteDesk: Sendable {
         }
         let limits = run.configuration?.limits ?? AgentLimits()
         let written = try await reaching {
-            try await self.store.append(events, batch: batch, run: run, progressSeconds: limits.progressSeconds)
+            try await self.store.append(
+                events,
+                batch: batch,
+                run: run,
+                progressSeconds: limits.progressSeconds,
+                outputBytes: limits.outputBytes
+            )
         }
-        guard case .done(let last) = written else { throw self.fenced(ticket) }
-        if last != nil { self.feed.changed(run.fence.conversation) }
+        switch written {
+        case .fenced: throw self.fenced(ticket)
+        case .done(.repeated): return
+        case .done(.written): self.feed.changed(run.fence.conversation)
+        case .done(.tooMuch):
+            let said = try await reaching { try await self.store.said(by: run) }
+            let outcome = Outcome.failed(.outputLimit, message: Self.tooMuch, partial: said)
+            _ = try await self.end(run, ticket, outcome, state: nil)
+            throw GatewayError.outputLimit(bytes: limits.outputBytes)
+        }
     }
 
     /// How a run's end was taken.
@@ -236,9 +251,18 @@ package struct RemoteDesk: Sendable {
         guard let run = try await reaching({ try await self.store.remoteRun(of: self.worker, ticket) }) else {
             throw self.fenced(ticket)
         }
+        return try await self.end(run, ticket, wanted, state: state)
+    }
+
+    private func end(
+        _ run: RemoteRun,
+        _ ticket: RemoteTicket,
+        _ wanted: Outcome,
+        state: String?
+    ) async throws -> Ending {
         guard run.isLive else { return try await self.endedBefore(run, ticket) }
         let agent = run.configuration
-        let outcome = Self.judge(wanted, run, state: state)
+        let outcome = Self.judge(try await self.bounded(wanted, run), run, state: state)
         if case .failed(.workerExited, let message, _) = outcome, run.attempt <= agent?.retries ?? 0 {
             let requeued = try await reaching {
                 try await self.store.requeue(run, turn: ticket.turn, code: .workerExited, message: message)
@@ -289,6 +313,16 @@ package struct RemoteDesk: Sendable {
         self.feed.changed(run.fence.conversation)
         return true
     }
+
+    /// What the worker says, within what its agent may say: a reply that is too long gives way to what was streamed of it.
+    private func bounded(_ outcome: Outcome, _ run: RemoteRun) async throws -> Outcome {
+        guard outcome.text.utf8.count > (run.configuration?.limits ?? AgentLimits()).outputBytes else { return outcome }
+        let said = try await reaching { try await self.store.said(by: run) }
+        if case .cancelled = outcome { return .cancelled(partial: said) }
+        return .failed(.outputLimit, message: Self.tooMuch, partial: said)
+    }
+
+    private static let tooMuch = "the turn's output is over the agent's limit"
 
     /// What is stored of what the worker says.
     private static func judge(_ outcome: Outcome, _ run: RemoteRun, state: String?) -> Outcome {

@@ -17,6 +17,15 @@ package struct RemoteDemand: Sendable, Hashable {
     }
 }
 
+/// What became of a batch of events, under a fence that was the conversation's.
+package enum RemoteBatch: Sendable, Hashable {
+    case written
+    /// It, or a later one, had been written before.
+    case repeated
+    /// With it the run would have said more than it may; nothing was written.
+    case tooMuch
+}
+
 // Terms that workers outside the gateway hold: begun, kept alive and ended through the same fence as all others.
 extension Store {
     static func notePresence(_ account: AccountID, for presence: Duration) -> Query {
@@ -135,14 +144,15 @@ extension Store {
         return .done(try row.get("cancelling"))
     }
 
-    /// Writes a batch of events, once: the batches of a run are numbered without a gap. Nil within when this one, or a
-    /// later one, had been written.
+    /// Writes a batch of events, once: the batches of a run are numbered without a gap. Texts count against `outputBytes`,
+    /// as those of a worker here do.
     package func append(
         _ events: [TurnEvent],
         batch: Int64,
         run: RemoteRun,
-        progressSeconds: Int
-    ) async throws -> Fenced<Int64?> {
+        progressSeconds: Int,
+        outputBytes: Int
+    ) async throws -> Fenced<RemoteBatch> {
         let (fence, types) = (run.fence, events.map(\.type))
         let data = try events.map { try StoredJSON.text($0.data) }
         // A statement of its own takes the lock, so that the next one sees the batch that was written before it.
@@ -150,13 +160,17 @@ extension Store {
             "SELECT FROM turnpike.conversations WHERE id = \(fence.conversation.value)::bigint FOR UPDATE",
             """
             WITH held AS (
-                SELECT c.id, r.run, r.batch, c.running FROM turnpike.conversations c
+                SELECT c.id, r.run, r.output, r.batch = \(batch - 1)::bigint AS is_next, c.running
+                FROM turnpike.conversations c
                 JOIN turnpike.remote_runs r ON r.run = \(run.id.text)::uuid AND r.turn = c.running
                 WHERE c.id = \(fence.conversation.value)::bigint AND c.epoch = \(fence.epoch)::bigint
                     AND c.owner_nonce = \(fence.nonce.text)::uuid
             ), noted AS (
-                UPDATE turnpike.remote_runs r SET batch = \(batch)::bigint
-                FROM held WHERE r.run = held.run AND held.batch = \(batch - 1)::bigint RETURNING r.conversation_id
+                UPDATE turnpike.remote_runs r
+                SET batch = \(batch)::bigint, output = held.output + \(Self.output(of: events))::bigint
+                FROM held WHERE r.run = held.run AND held.is_next
+                    AND held.output + \(Self.output(of: events))::bigint <= \(outputBytes)::bigint
+                RETURNING r.conversation_id
             ), moved AS (
                 UPDATE turnpike.conversations c SET last_event = c.last_event + \(events.count)::integer
                 FROM noted WHERE c.id = noted.conversation_id RETURNING c.id, c.last_event, c.running
@@ -169,11 +183,37 @@ extension Store {
                 SET progress_deadline = now() + \(progressSeconds)::integer * interval '1 second'
                 FROM moved WHERE m.turn = moved.running
             )
-            SELECT (SELECT last_event FROM moved) AS last_event FROM held
+            SELECT is_next, EXISTS (SELECT FROM moved) AS written FROM held
             """,
         ])
         guard let row = results[1].first else { return .fenced }
-        return .done(try row.get("last_event"))
+        guard try row.get("is_next") else { return .done(.repeated) }
+        return .done(try row.get("written") ? .written : .tooMuch)
+    }
+
+    /// The bytes of `events` that count against what a turn may say.
+    private static func output(of events: [TurnEvent]) -> Int {
+        events.reduce(0) { sum, event in
+            switch event {
+            case .delta(let text), .thought(let text): sum + text.utf8.count
+            default: sum
+            }
+        }
+    }
+
+    /// The text that the run has streamed.
+    package func said(by run: RemoteRun) async throws -> String {
+        let rows = try await self.pool.query(
+            """
+            SELECT coalesce(string_agg(e.data ->> 'text', '' ORDER BY e.seq), '') AS said
+            FROM turnpike.events e
+            WHERE e.conversation_id = \(run.fence.conversation.value)::bigint AND e.turn = \(run.turn?.text)::uuid
+                AND e.type = 'delta' AND e.seq > (
+                    SELECT max(s.seq) FROM turnpike.events s
+                    WHERE s.conversation_id = e.conversation_id AND s.turn = e.turn AND s.type = 'turn.started')
+            """
+        )
+        return try rows.first?.get("said") ?? ""
     }
 
     private static func ended(_ run: RemoteRun, _ ending: String) -> [Query] {

@@ -43,6 +43,7 @@ struct ErrorTests {
         Case(GatewayError.agentNotConfigured("a"), 404, "agent_not_configured"),
         Case(GatewayError.unavailable("connection refused"), 503, "unavailable", Self.later),
         Case(GatewayError.draining, 503, "draining", Self.later),
+        Case(GatewayError.outputLimit(bytes: 1_024), 413, "output_limit"),
         Case(HTTPError(.badRequest, "two lengths"), 400, "bad_request"),
         Case(HTTPError(.notFound, "no such resource"), 404, "not_found"),
         Case(

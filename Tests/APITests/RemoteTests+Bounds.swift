@@ -63,6 +63,49 @@ extension RemoteTests {
             }
         }
     }
+
+    @Test("a run that says more than its agent may fails as output_limit, with what it had streamed")
+    func output() async throws {
+        try await APIFixture.with { fixture in
+            let worker = try await self.enrol(fixture, limits: #"{"output_bytes":1024}"#)
+            func delta(_ batch: Int, _ bytes: Int, _ type: String = "delta") -> String {
+                #","batch":\#(batch),"events":[{"type":"\#(type)","text":"\#(String(repeating: "x", count: bytes))"}]"#
+            }
+            func end(_ state: String, _ bytes: Int) -> String {
+                #","state":"\#(state)","reply":"\#(String(repeating: "y", count: bytes))""#
+            }
+            var turn = try await self.submit(fixture, "c", "events")
+            var run = try await self.claim(worker, "events")
+            for _ in 0..<2 { #expect(try await self.write(worker, run, "events", delta(1, 600)).status == 200) }
+            let rest = try await self.write(worker, run, "events", delta(2, 424, "thought"))
+            #expect(rest.status == 200, "what was sent twice is counted once")
+            let over = try await self.write(worker, run, "events", delta(3, 1))
+            #expect(over.status == 413 && over.code == "output_limit", "\(over.text)")
+            for (part, members) in [("events", delta(3, 1)), ("heartbeat", "")] {
+                #expect(try await self.write(worker, run, part, members).code == "fenced", "\(part)")
+            }
+            let late = try await self.write(worker, run, "outcome", end("completed", 1))
+            #expect(try late.json()["result"] == "repeated", "the run has its end already, and keeps it")
+            var outcome = try #require(try await self.outcome(fixture, turn))
+            #expect(outcome["code"] == "output_limit" && outcome["reply"]?.text == String(repeating: "x", count: 600))
+            let types = try await self.events(fixture, "c").compactMap { $0["type"]?.text }
+            #expect(types == ["turn.queued", "turn.started", "delta", "thought", "turn.failed"])
+
+            let endings: [(String, Int, String?)] = [
+                ("completed", 1_025, "output_limit"), ("cancelled", 1_025, nil), ("completed", 1_024, nil),
+            ]
+            for (state, bytes, code) in endings {
+                turn = try await self.submit(fixture, "d", state)
+                run = try await self.claim(worker, "\(state)-\(bytes)")
+                #expect(try await self.write(worker, run, "events", delta(1, 10)).status == 200)
+                let ended = try await self.write(worker, run, "outcome", end(state, bytes))
+                #expect(try ended.json()["result"] == "settled", "\(ended.text)")
+                outcome = try #require(try await self.outcome(fixture, turn))
+                #expect(outcome["code"]?.text == code, "\(outcome)")
+                #expect(outcome["reply"]?.text?.utf8.count == (bytes > 1_024 ? 10 : bytes), "\(state) \(bytes)")
+            }
+        }
+    }
 }
 
 extension APIFixture {

@@ -648,6 +648,7 @@ CREATE TABLE turnpike.remote_runs (
     CONSTRAINT remote_runs_lease_seconds_check CHECK ((lease_seconds > 0))
 );
 ALTER TABLE ONLY turnpike.remote_runs FORCE ROW LEVEL SECURITY;
+    output bigint DEFAULT 0 NOT NULL,
 CREATE TABLE turnpike.replicas (
     replica uuid NOT NULL,
     label text NOT NULL,

@@ -10,8 +10,8 @@ The program after -- is run once a turn: prompt on standard input, reply on stan
 comes; exit code 0 means completed. Without one, the worker repeats what it was told.
 
 Every request may be sent again: a claim by its key, a batch of events by its number, a question by its number, an
-outcome by its turn. So whatever answer is lost is simply asked for again, and 409 `fenced` means that the turn is
-somebody else's by now: stop, and say nothing more about it.
+outcome by its turn. So whatever answer is lost is simply asked for again. 409 `fenced` means that the turn is somebody
+else's by now, and 413 `output_limit` that it said too much and has failed: stop, and say nothing more about it.
 """
 
 import argparse
@@ -47,7 +47,7 @@ class Gateway:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 text = error.read().decode(errors="replace")
-                if error.code == 409:
+                if error.code == 409 or '"output_limit"' in text:
                     raise Fenced(text) from None
                 if error.code < 500 and error.code != 429:
                     raise SystemExit(f"the gateway refuses {path}: {error.code} {text}") from None
@@ -131,6 +131,9 @@ class Turn:
                 return self.post("outcome", state="completed", reply=reply, stop_reason="exit_0")
             message = f"the program ended with {code}"
             return self.post("outcome", state="failed", code="worker_exited", message=message, reply=reply)
+        except Fenced:
+            self.lost.set()
+            raise
         finally:
             self.over.set()
 
