@@ -7,3 +7,6 @@ CREATE INDEX remote_runs_account ON turnpike.remote_runs (account) WHERE ended_a
 
 -- Bytes of text that the run has streamed.
 ALTER TABLE turnpike.remote_runs ADD COLUMN output bigint NOT NULL DEFAULT 0;
+
+-- For how long the turn had run when it parked last, all its runs up to there together; waiting for people does not count.
+ALTER TABLE turnpike.parks ADD COLUMN ran interval NOT NULL DEFAULT '0';

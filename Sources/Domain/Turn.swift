@@ -56,12 +56,12 @@ package struct ArmedTurn: Sendable, Hashable {
     package let attempt: Int
     /// What the user sent.
     package let input: TurnInput
-    /// Seconds the worker may take in all; nil for the agent's own limit.
+    /// Seconds the worker may take in all, over every run that parked; nil for the agent's own limit.
     package let deadlineSeconds: Int?
     /// Cancelled by its client, or interrupted, before the worker got it.
     package let cancelRequested: Bool
-    /// It was parked: there is something to go on with.
-    package let isResumed: Bool
+    /// For how long it had run when it parked, which is off its time to run; nil for one that has not parked.
+    package let ran: Duration?
     /// It was a newer turn that asked for the end.
     package let isInterrupted: Bool
     /// What was left until its marker's hard deadline when it was handed over, or found; nil where that is not known.
@@ -75,7 +75,7 @@ package struct ArmedTurn: Sendable, Hashable {
         input: TurnInput,
         deadlineSeconds: Int?,
         cancelRequested: Bool,
-        isResumed: Bool = false,
+        ran: Duration? = nil,
         isInterrupted: Bool = false,
         remaining: Duration? = nil
     ) {
@@ -87,7 +87,10 @@ package struct ArmedTurn: Sendable, Hashable {
         self.input = input
         self.deadlineSeconds = deadlineSeconds
         self.cancelRequested = cancelRequested
-        self.isResumed = isResumed
+        self.ran = ran
         self.isInterrupted = isInterrupted
     }
+
+    /// It was parked: there is something to go on with.
+    package var isResumed: Bool { self.ran != nil }
 }

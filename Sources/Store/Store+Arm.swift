@@ -39,6 +39,7 @@ extension Store {
                 SELECT started.turn, held.id, \(handOver.deployment.text)::uuid, \(handOver.replica.text)::uuid,
                     held.epoch, now() + \(handOver.progressSeconds)::integer * interval '1 second',
                     now() + coalesce(started.deadline_seconds, \(handOver.turnSeconds)::integer) * interval '1 second'
+                        - coalesce((SELECT p.ran FROM turnpike.parks p WHERE p.turn = started.turn), interval '0')
                 FROM started, held
                 RETURNING hard_deadline
             ), moved AS (
@@ -55,8 +56,7 @@ extension Store {
             SELECT turn, seq, run, attempt, input, deadline_seconds, cancel_requested_at IS NOT NULL AS cancel_requested,
                 interrupted,
                 moved.last_event, \(unescaped: SQLTime.text("now()")) AS at,
-                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = started.turn) AS resumed,
-                \(unescaped: Self.remaining("armed")) AS remaining_ms
+                \(unescaped: Self.ran("started")) AS ran_ms, \(unescaped: Self.remaining("armed")) AS remaining_ms
             FROM started, armed, moved
             """
     }
@@ -79,14 +79,18 @@ extension Store {
             """
             SELECT t.turn, t.seq, t.run, t.attempt, t.input, t.deadline_seconds,
                 t.cancel_requested_at IS NOT NULL AS cancel_requested, t.interrupted,
-                EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = t.turn) AS resumed,
-                \(unescaped: Self.remaining("m")) AS remaining_ms
+                \(unescaped: Self.ran("t")) AS ran_ms, \(unescaped: Self.remaining("m")) AS remaining_ms
             FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
             LEFT JOIN turnpike.markers m ON m.turn = t.turn
             WHERE c.id = \(fence.conversation.value)::bigint AND c.epoch = \(fence.epoch)::bigint
                 AND c.owner_nonce = \(fence.nonce.text)::uuid
             """
         ).first.map(Self.armedTurn)
+    }
+
+    /// For how long the turn had run when it parked, in milliseconds; null for one that has not parked.
+    private static func ran(_ turn: String) -> String {
+        "(SELECT (extract(epoch FROM p.ran) * 1000)::bigint FROM turnpike.parks p WHERE p.turn = \(turn).turn)"
     }
 
     static func armedTurn(_ row: Row) throws -> ArmedTurn {
@@ -98,7 +102,7 @@ extension Store {
             input: Self.input(try row.get("input")),
             deadlineSeconds: try row.get("deadline_seconds"),
             cancelRequested: try row.get("cancel_requested"),
-            isResumed: try row.get("resumed"),
+            ran: try row.optionalMilliseconds("ran_ms"),
             isInterrupted: try row.get("interrupted"),
             remaining: try row.optionalMilliseconds("remaining_ms")
         )

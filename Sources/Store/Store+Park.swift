@@ -264,10 +264,10 @@ private struct ParkOrder {
     var statement: Query {
         """
         WITH held AS (
-            SELECT id, last_event FROM turnpike.conversations
-            WHERE id = \(self.fence.conversation.value)::bigint AND epoch = \(self.fence.epoch)::bigint
-                AND owner_nonce = \(self.fence.nonce.text)::uuid AND running = \(self.turn.text)::uuid
-            FOR UPDATE
+            SELECT c.id, c.last_event, t.started_at FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
+            WHERE c.id = \(self.fence.conversation.value)::bigint AND c.epoch = \(self.fence.epoch)::bigint
+                AND c.owner_nonce = \(self.fence.nonce.text)::uuid AND c.running = \(self.turn.text)::uuid
+            FOR UPDATE OF c
         ), discharged AS (
             DELETE FROM turnpike.markers m USING held
             WHERE m.turn = \(self.turn.text)::uuid AND m.epoch = \(self.fence.epoch)::bigint
@@ -278,12 +278,12 @@ private struct ParkOrder {
             FROM discharged d WHERE t.turn = d.turn
             RETURNING t.turn, t.attempt + (NOT \(self.isOpen)::boolean)::integer AS attempt
         ), kept AS (
-            INSERT INTO turnpike.parks AS p (turn, conversation_id, continuation, said, rounds)
+            INSERT INTO turnpike.parks AS p (turn, conversation_id, continuation, said, rounds, ran)
             SELECT back.turn, held.id, \(self.parking.continuation)::bytea, \(self.parking.said)::text,
-                (NOT \(self.isOpen)::boolean)::integer
+                (NOT \(self.isOpen)::boolean)::integer, clock_timestamp() - held.started_at
             FROM held, back
             ON CONFLICT (turn) DO UPDATE
-            SET continuation = excluded.continuation, said = excluded.said, parked_at = now(),
+            SET continuation = excluded.continuation, said = excluded.said, parked_at = now(), ran = p.ran + excluded.ran,
                 rounds = CASE WHEN excluded.rounds = 0 THEN 0 ELSE p.rounds + 1 END
         ), given AS (
             SELECT * FROM unnest(\(self.questions.map(\.id.text))::uuid[], \(self.asked.map(\.tool))::text[],

@@ -29,6 +29,7 @@ struct TurnRecord: Sendable {
     /// `said` is the reply so far of a turn that was parked.
     init(outputBytes: Int, keepsSnapshots: Bool, said: String = "") {
         self.text = said
+        self.counted = said.utf8.count
         self.outputBytes = outputBytes
         self.keepsSnapshots = keepsSnapshots
     }

@@ -34,7 +34,7 @@ extension Worker {
         }
         let limits = self.order.configuration.limits
         let seconds = turn.deadlineSeconds ?? limits.turnSeconds
-        let deadline = deadline ?? ContinuousClock.now + .seconds(seconds)
+        let deadline = deadline ?? ContinuousClock.now + .seconds(seconds) - (turn.ran ?? .zero)
         guard self.begin(turn, wantsBase: wantsBase, resumption, token) else {
             let outcome = Outcome.failed(.workerExited, message: "the worker takes no turn", partial: "")
             return TurnResult(outcome: outcome, snapshot: nil, workerIsUsable: false)

@@ -3,13 +3,15 @@
 Each prompt's text is the calls' names, separated by spaces; a call that is allowed is made by appending its name to the
 file of the second argument, one line a call, or by posting it to that URL. A name that ends with `!` is declared
 idempotent; one that holds `~` ends the process between the call and its end, the first time; one that holds `%` is begun
-with other arguments than were shown. In the mode `unsaid` it parks without having said that it can. Standard library only.
+with other arguments than were shown. In the mode `unsaid` it parks without having said that it can; in the mode `again` it
+parks with every prompt, half a second after it. Standard library only.
 """
 
 import base64
 import json
 import os
 import sys
+import time
 
 mode, effects = sys.argv[1], sys.argv[2]
 session = "s-1"
@@ -134,6 +136,9 @@ def prompted(message):
     names = message["params"]["prompt"][-1]["text"].split()
     if mode == "asking":
         asking(message, names)
+    elif mode == "again":
+        time.sleep(0.5)
+        park(message, [f"call {len(resume['calls']) if resume else 0}"])
     elif resume:
         finish(message, resume)
     else:

@@ -242,6 +242,22 @@ struct ParkingTests {
         }
     }
 
+    @Test("a turn that parks again and again has the time of one turn, not of one for each run")
+    func time() async throws {
+        try await self.withParker(
+            "again",
+            {
+                ($0.permissions, $0.limits.turnSeconds) = (.allow, 3)
+            }
+        ) { fixture, agent, _ in
+            let turn = try await fixture.submit(agent, "c", "a")
+            let ended = try await fixture.ended(turn)
+            #expect(ended.outcome?.code == "deadline_exceeded", "\(String(describing: ended.outcome))")
+            let parked = try await self.types(turn, fixture).filter { $0 == "turn.parked" }.count
+            #expect((1...6).contains(parked), "half a second each is all there is: \(parked)")
+        }
+    }
+
     @Test("a direct turn can be parked, too, and a deleted conversation takes its parked turn with it")
     func elsewhere() async throws {
         try await self.withParker { fixture, agent, effects in

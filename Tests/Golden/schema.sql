@@ -592,7 +592,8 @@ CREATE TABLE turnpike.parks (
     continuation bytea NOT NULL,
     said text NOT NULL,
     parked_at timestamp with time zone DEFAULT now() NOT NULL,
-    rounds integer DEFAULT 0 NOT NULL
+    rounds integer DEFAULT 0 NOT NULL,
+    ran interval DEFAULT '00:00:00'::interval NOT NULL
 );
 ALTER TABLE ONLY turnpike.parks ALTER COLUMN continuation SET STORAGE EXTERNAL;
 ALTER TABLE ONLY turnpike.parks FORCE ROW LEVEL SECURITY;

@@ -120,6 +120,49 @@ struct ParkTests {
         #expect(try await self.park(turn, term.fence, "e", policy: .allow, in: fixture).parked == .goesOn)
     }
 
+    @Test("all runs of a turn that parks have one time to run together, and waiting for people is not part of it")
+    func time() async throws {
+        let fixture = try await StoreFixture.make()
+        var (term, turn, deployment) = try await fixture.hold("c")
+        let number = term.fence.conversation
+        func goOn(after seconds: Int, _ name: String, policy: PermissionPolicy) async throws {
+            try await fixture.pool.query(
+                "UPDATE turnpike.turns SET started_at = started_at - \(seconds)::integer * interval '1 second'"
+            )
+            let (parked, questions) = try await self.park(turn, term.fence, name, policy: policy, in: fixture)
+            try await self.release(term, deployment, fixture)
+            if parked == .waits {
+                try await fixture.pool.query("UPDATE turnpike.parks SET parked_at = parked_at - interval '1 hour'")
+                try await self.decide(questions[0], "allow", fixture)
+            }
+            (term, deployment) = try #require(try await self.begin(number, fixture))
+            turn = try #require(term.armed)
+        }
+        /// How long it has run, and how long it still may, to within what this test takes.
+        func expect(ran: Int, left: Int, _ what: Comment) async throws {
+            let found = try await fixture.count(
+                """
+                SELECT extract(epoch FROM hard_deadline - now())::bigint AS count FROM turnpike.markers
+                """
+            )
+            #expect(abs(Double(found - left)) <= 30, what)
+            let told = try #require(turn.ran)
+            #expect((Duration.seconds(ran)...Duration.seconds(ran + 30)).contains(told), what)
+        }
+        try await goOn(after: 200, "a", policy: .ask)
+        try await expect(ran: 200, left: 400, "an hour's wait does not count")
+        try await goOn(after: 300, "b", policy: .allow)
+        try await expect(ran: 500, left: 100, "one that asks nobody counts as well")
+        let store = fixture.store
+        _ = try await store.requeue(turn: turn.id, fence: term.fence, events: [], code: .workerExited, message: "")
+        turn = try #require(try await store.arm(fixture.handOver(term, deployment)))
+        try await expect(ran: 500, left: 100, "a run that goes on after a death has what was left")
+        #expect(try await store.sweepOverdue(grace: .zero, limit: 10).isEmpty)
+        try await goOn(after: 200, "c", policy: .allow)
+        try await expect(ran: 700, left: -100, "nothing is left")
+        #expect(try await store.sweepOverdue(grace: .zero, limit: 10).map(\.code) == [.deadlineExceeded])
+    }
+
     @Test("a parked turn owes no marker, is claimed by nobody, and whoever had claimed before finds nothing to do")
     func contender() async throws {
         let fixture = try await StoreFixture.make()
