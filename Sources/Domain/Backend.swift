@@ -42,7 +42,8 @@ package struct BackendSwitch: Hashable, Sendable {
 ///
 /// What it remembers is what was written: the hint for the next call. Sightings that overlap are taken in the order in
 /// which they come, and the latest wins, also when it is the one that is remembered while another is being written. A
-/// write that fails changes nothing; the next sighting, or the turn's end, tries again.
+/// write that fails changes nothing; the next sighting, or the turn's end, tries again. A hint binds nobody, and is not
+/// given for ever: a backend that had no room, or that has served nothing for long, is not hinted at until it serves again.
 package struct BackendTracker: Sendable, Hashable {
     /// What one call has shown.
     package struct Sighting: Sendable, Hashable {
@@ -76,22 +77,57 @@ package struct BackendTracker: Sendable, Hashable {
     private var seen = 0
     private var begun = 0
     private var step: Step?
+    /// Whether a call of this turn has shown who served it.
+    private var isSeen = false
+    /// Why what is remembered is no hint until a call shows again who served it.
+    private var passedOver: Withheld?
+
+    /// Why a backend that is known is not hinted at.
+    package enum Withheld: String, Sendable, Hashable {
+        /// It served so long ago that it keeps nothing of the conversation any more.
+        case stale
+        /// The last call that hinted at it was refused or not answered in time: another may have room.
+        case overloaded
+    }
 
     package init() {}
 
-    /// What was written last, as far as it is known: the hint.
+    /// What was written last, as far as it is known.
     package var kept: BackendID? {
         guard case .read(let kept) = self.memory else { return nil }
         return kept
     }
 
-    /// Takes over what is written. Only the first time counts: from then on nobody else writes.
-    package mutating func remember(_ backend: BackendID?) {
+    /// What to hint at with the next call.
+    package var hint: BackendID? { self.passedOver == nil ? self.kept : nil }
+
+    /// A turn begins.
+    package mutating func begin() {
+        self.isSeen = false
+    }
+
+    /// Takes over what is written. Only the first time counts: from then on nobody else writes. `isStale`: nobody has asked
+    /// it for long. Returns whether that is news.
+    @discardableResult
+    package mutating func remember(_ backend: BackendID?, isStale: Bool = false) -> Bool {
         if case .unread = self.memory { self.memory = .read(backend) }
+        return isStale && !self.isSeen && self.pass(over: .stale)
+    }
+
+    /// A call that hinted at what is remembered found no room. Returns whether that is news.
+    package mutating func foundNoRoom() -> Bool {
+        self.pass(over: .overloaded)
+    }
+
+    private mutating func pass(over reason: Withheld) -> Bool {
+        guard self.hint != nil else { return false }
+        self.passedOver = reason
+        return true
     }
 
     /// A call showed who served it.
     package mutating func saw(_ sighting: Sighting) -> Step? {
+        (self.isSeen, self.passedOver) = (true, nil)
         self.latest = sighting
         self.seen += 1
         return self.next()

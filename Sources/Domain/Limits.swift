@@ -120,6 +120,8 @@ package struct Limits: Sendable, Hashable {
     package var modelSilence: Duration = .seconds(300)
     /// Between two looks whether the turn of a streamed answer still runs, by the database.
     package var modelRecheck: Duration = .seconds(5)
+    /// How long after a conversation's last turn its backend is still hinted at: longer than the caches of models live.
+    package var backendMemory: Duration = .seconds(3_600)
 
     // Leaving.
     /// How long running turns may take to finish after SIGTERM.

@@ -30,17 +30,34 @@ final class BackendKeeper: Sendable {
         self.changed = changed
     }
 
-    /// The hint for the next call: what was written last, as far as it is known.
-    var kept: BackendID? { self.state.withLock { $0.tracker.kept } }
+    /// The hint for the next call: what was written last, as far as it is known, unless it is passed over.
+    var hint: BackendID? { self.state.withLock { $0.tracker.hint } }
 
     /// A turn begins.
     func begin(_ turn: TurnID) {
-        self.state.withLock { $0.turn = turn }
+        self.state.withLock { state in
+            state.turn = turn
+            state.tracker.begin()
+        }
     }
 
     /// Takes over what somebody has read in the term of this keeper.
-    func remember(_ backend: BackendID?) {
-        self.state.withLock { $0.tracker.remember(backend) }
+    func remember(_ served: ServedTurn) {
+        let isNews = self.state.withLock { $0.tracker.remember(served.backend, isStale: served.isStale) }
+        if isNews { self.countPassedOver(.stale) }
+    }
+
+    /// A call that hinted at its backend found no room.
+    func foundNoRoom() {
+        if self.state.withLock({ $0.tracker.foundNoRoom() }) { self.countPassedOver(.overloaded) }
+    }
+
+    private func countPassedOver(_ reason: BackendTracker.Withheld) {
+        self.metrics.count(
+            "turnpike_backend_hints_withheld_total",
+            "Times a known backend was not hinted at until it served again, by the reason.",
+            labels: ["reason": reason.rawValue]
+        )
     }
 
     /// A call showed who served it. Returns at once.

@@ -99,7 +99,7 @@ package final class ModelTurn: Sendable {
         guard let served = try await reaching({ try await self.store.served(self.id, fence: self.fence) }) else {
             return false
         }
-        self.backends.remember(served.backend)
+        self.backends.remember(served)
         return !self.over.isRaised
     }
 
@@ -125,8 +125,13 @@ package final class ModelTurn: Sendable {
         }
     }
 
-    /// The backend to hint at; nil when none is known.
-    package var hint: BackendID? { self.backends.kept }
+    /// The backend to hint at; nil when none is known, or the one that is is passed over.
+    package var hint: BackendID? { self.backends.hint }
+
+    /// A call that hinted at its backend was refused for want of room, or not answered in time.
+    package func foundNoRoom() {
+        self.backends.foundNoRoom()
+    }
 
     /// An answer said who gave it.
     package func saw(_ backend: BackendID, cacheKey: String?) {

@@ -5,23 +5,39 @@ import Postgres
 package struct ServedTurn: Sendable, Hashable {
     /// The model backend that served its conversation last; nil when none is known.
     package let backend: BackendID?
+    /// Whether it served the turn before so long ago that it keeps nothing of the conversation any more.
+    package let isStale: Bool
 
-    package init(backend: BackendID?) {
+    package init(backend: BackendID?, isStale: Bool = false) {
         self.backend = backend
+        self.isStale = isStale
     }
 }
 
 extension Store {
     /// What is known of `turn`, if it is what runs under `fence` at this moment; nil when it does not, or no longer.
-    package func served(_ turn: TurnID, fence: Fence) async throws -> ServedTurn? {
+    package func served(
+        _ turn: TurnID,
+        fence: Fence,
+        memory: Duration = Limits().backendMemory
+    ) async throws -> ServedTurn? {
         try await self.pool.query(
             """
-            SELECT backend FROM turnpike.conversations
-            WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
-                AND owner_nonce = \(fence.nonce.text)::uuid AND running = \(turn.text)::uuid
+            SELECT c.backend, coalesce(before.ended_at < now() - \(memory.milliseconds)::bigint * interval '1 millisecond',
+                false) AS is_stale
+            FROM turnpike.conversations c JOIN turnpike.turns t ON t.turn = c.running
+            LEFT JOIN LATERAL (
+                SELECT b.ended_at FROM turnpike.turns b WHERE b.conversation_id = c.id AND b.seq < t.seq
+                ORDER BY b.seq DESC LIMIT 1
+            ) before ON c.backend IS NOT NULL
+            WHERE c.id = \(fence.conversation.value)::bigint AND c.epoch = \(fence.epoch)::bigint
+                AND c.owner_nonce = \(fence.nonce.text)::uuid AND c.running = \(turn.text)::uuid
             """
         ).first.map { row in
-            ServedTurn(backend: try row.get("backend", as: String?.self).flatMap { BackendID($0) })
+            ServedTurn(
+                backend: try row.get("backend", as: String?.self).flatMap { BackendID($0) },
+                isStale: try row.get("is_stale")
+            )
         }
     }
 

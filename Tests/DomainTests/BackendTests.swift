@@ -90,6 +90,32 @@ struct BackendTests {
         #expect(failing.flush() == nil)
     }
 
+    @Test("a backend that had no room, or served nothing for long, is no hint until it serves again")
+    func passedOver() throws {
+        let (a, b) = (try Self.id("a"), try Self.id("b"))
+        var tracker = try Self.onA()
+        tracker.begin()
+        #expect(tracker.hint == a)
+        #expect(tracker.foundNoRoom() == true)
+        #expect(tracker.foundNoRoom() == false, "told once")
+        #expect(tracker.hint == nil)
+        #expect(tracker.kept == a)
+        tracker.begin()
+        #expect(tracker.hint == nil, "another turn changes nothing about it")
+        #expect(tracker.saw(try Self.sight("a")) == nil, "it serves again: nothing to write")
+        #expect(tracker.hint == a)
+        #expect(tracker.remember(a, isStale: true) == false, "it has served this turn")
+        tracker.begin()
+        #expect(tracker.remember(a, isStale: true) == true)
+        #expect(tracker.hint == nil)
+        #expect(tracker.saw(try Self.sight("b")) == (try Self.write("b", after: "a")), "the record has no gap")
+        #expect(tracker.wasWritten() == nil)
+        #expect(tracker.hint == b)
+        var fresh = BackendTracker()
+        #expect(fresh.foundNoRoom() == false, "nobody was hinted at")
+        #expect(fresh.remember(nil, isStale: true) == false)
+    }
+
     @Test("whatever comes in whatever order, what is written at the end is the latest sighting")
     func anyOrder() throws {
         let seed = UInt64.random(in: 0 ... .max)

@@ -39,6 +39,29 @@ struct BackendTests {
         #expect(events[3].data == #"{"cache_key":"key","id":"b","previous":"a"}"#)
     }
 
+    @Test("a backend is stale when the turn before ended longer ago than it is remembered")
+    func stale() async throws {
+        let fixture = try await StoreFixture.make()
+        let (term, turn, deployment) = try await fixture.hold("c")
+        #expect(try await fixture.store.keep(try Self.change("a"), turn: turn.id, fence: term.fence).value == true)
+        #expect(try await fixture.store.served(turn.id, fence: term.fence)?.isStale == false, "there is no turn before")
+        try await fixture.accept("c")
+        let settlement = fixture.settlement(turn, "x")
+        let hand = fixture.handOver(term, deployment)
+        let settled = try await fixture.store.settle(settlement, fence: term.fence, next: hand).value
+        let next = try #require(settled?.next)
+        for (age, isStale) in [(59, false), (61, true)] {
+            try await fixture.pool.query(
+                """
+                UPDATE turnpike.turns SET ended_at = now() - \(age)::integer * interval '1 minute'
+                WHERE turn = \(turn.id.text)::uuid
+                """
+            )
+            let served = try await fixture.store.served(next.id, fence: term.fence, memory: .seconds(3_600))
+            #expect(served == ServedTurn(backend: BackendID("a"), isStale: isStale), "\(age) minutes")
+        }
+    }
+
     @Test("no fence but the running turn's keeps a backend or is told anything")
     func fenced() async throws {
         let fixture = try await StoreFixture.make()

@@ -108,8 +108,10 @@ package struct ModelProxy: Sendable {
         let answer: UpstreamResponse
         do {
             answer = try await self.client.send(self.request(call, turn, keyed))
+            if Self.isFull(answer.status), call.route.tellsBackend { turn.foundNoRoom() }
             try Self.check(answer)
         } catch {
+            if (error as? UpstreamError)?.code == .late, call.route.tellsBackend { turn.foundNoRoom() }
             turn.end(tokens: 0)
             throw turn.over.isRaised ? ModelRefusal.over : error
         }
@@ -125,6 +127,11 @@ package struct ModelProxy: Sendable {
         request.silence = self.limits.modelSilence
         request.stop = turn.over
         return request
+    }
+
+    /// Whether this is the answer of a backend that has no room, or of none.
+    private static func isFull(_ status: Int) -> Bool {
+        [429, 502, 503, 504, 529].contains(status)
     }
 
     /// Refuses answers that are about the gateway and not about the call: the worker has nothing to do with where the
