@@ -164,6 +164,7 @@ package struct AgentConfiguration: Sendable, Hashable {
             found.append(("snapshots", "of a remote agent cannot be of a directory; its workers hand text over"))
         }
         if self.isolation != .none { found.append(("isolation", "has no meaning for a remote agent")) }
+        if self.model != nil { found.append(("model", "is for workers here: a remote one brings its own")) }
         return found
     }
 

@@ -4,16 +4,19 @@ package struct ModelAccess: Sendable, Hashable {
     package var upstream: String
     /// Models that may be asked for; `*` at the end stands for any ending. Empty for all.
     package var models: [String] = []
-    /// Calls of one run of a turn; nil for no bound.
+    /// Calls of a turn, all its runs together; nil for no bound.
     package var calls: Int?
-    /// Tokens of one run of a turn, of questions and answers together; nil for no bound.
+    /// Tokens of a turn, of questions and answers together; nil for no bound.
     package var tokens: Int?
-    /// Bytes of one run of a turn, of questions and answers together; nil for no bound.
+    /// Bytes of a turn, of questions and answers together; nil for no bound.
     package var bytes: Int?
 
     package init(upstream: String) {
         self.upstream = upstream
     }
+
+    /// Whether it is counted what a turn uses.
+    package var isBounded: Bool { self.calls != nil || self.tokens != nil || self.bytes != nil }
 
     /// Whether `model` may be asked for.
     package func allows(_ model: String) -> Bool {
@@ -64,7 +67,22 @@ extension ModelAccess: Codable {
     }
 }
 
-/// What one run of a turn has used of its leave, as a value.
+/// What a turn has used of its leave to ask models.
+package struct ModelUse: Sendable, Hashable {
+    /// Calls that were begun.
+    package var calls = 0
+    /// Tokens, of questions and answers together.
+    package var tokens = 0
+    /// Bytes, of questions and answers together.
+    package var bytes = 0
+
+    package init(calls: Int = 0, tokens: Int = 0, bytes: Int = 0) {
+        (self.calls, self.tokens, self.bytes) = (calls, tokens, bytes)
+    }
+}
+
+/// What a turn may still use, as a value. It counts on from what the turn's earlier runs have used, and says what of this
+/// run's use is not written down yet.
 package struct ModelBudget: Sendable, Hashable {
     /// What is used up.
     package enum Spent: String, Sendable, Hashable {
@@ -72,32 +90,62 @@ package struct ModelBudget: Sendable, Hashable {
     }
 
     private let access: ModelAccess
-    private var calls = 0
-    private var tokens = 0
-    private var bytes = 0
+    private var use: ModelUse
+    private var unwritten = ModelUse()
 
-    package init(_ access: ModelAccess) {
+    package init(_ access: ModelAccess, used: ModelUse = ModelUse()) {
         self.access = access
+        self.use = used
     }
 
     /// Counts one more call with a question of so many bytes. What it names is used up: then nothing is counted.
     package mutating func begin(bytes: Int) -> Spent? {
-        if let most = self.access.calls, self.calls >= most { return .calls }
-        if let most = self.access.tokens, self.tokens >= most { return .tokens }
-        if let most = self.access.bytes, self.bytes > most - bytes { return .bytes }
-        self.calls += 1
-        self.bytes += bytes
+        if let most = self.access.calls, self.use.calls >= most { return .calls }
+        if let most = self.access.tokens, self.use.tokens >= most { return .tokens }
+        if let most = self.access.bytes, self.use.bytes > most - bytes { return .bytes }
+        self.add(ModelUse(calls: 1, bytes: bytes))
         return nil
     }
 
     /// Counts a piece of an answer. False when it is too much.
     package mutating func receive(bytes: Int) -> Bool {
-        self.bytes += bytes
-        return self.access.bytes.map { self.bytes <= $0 } ?? true
+        self.add(ModelUse(bytes: bytes))
+        return self.access.bytes.map { self.use.bytes <= $0 } ?? true
     }
 
     /// Counts what an answer has cost. Known only at its end, so the last answer may go over the bound.
     package mutating func pay(tokens: Int) {
-        self.tokens += max(0, tokens)
+        self.add(ModelUse(tokens: max(0, tokens)))
+    }
+
+    /// A call that was counted in is not made.
+    package mutating func takeBack(bytes: Int) {
+        self.add(ModelUse(calls: -1, bytes: -bytes))
+    }
+
+    private mutating func add(_ use: ModelUse) {
+        self.use.add(use)
+        if self.access.isBounded { self.unwritten.add(use) }
+    }
+
+    /// Gives out what is to be written; nil when there is nothing. What cannot be written comes back with `giveBack`.
+    package mutating func takeUnwritten() -> ModelUse? {
+        defer { self.unwritten = ModelUse() }
+        return self.unwritten == ModelUse() ? nil : self.unwritten
+    }
+
+    /// Takes back what was given out and could not be written.
+    package mutating func giveBack(_ use: ModelUse) {
+        self.unwritten.add(use)
+    }
+}
+
+extension ModelUse {
+    fileprivate mutating func add(_ other: ModelUse) {
+        self = ModelUse(
+            calls: self.calls + other.calls,
+            tokens: self.tokens + other.tokens,
+            bytes: self.bytes + other.bytes
+        )
     }
 }

@@ -211,7 +211,7 @@ final class ConversationSession: Sendable {
             }
         }
         let begun = Locked<Set<String>>([])
-        let model = self.openModel(for: turn, by: worker)
+        let model = await self.openModel(for: turn, by: worker)
         return await withTaskGroup(of: Void.self) { [resumption] group in
             group.addTask {
                 await relay.run(lastActivity: { worker.lastActivity }, onFenced: { self.fenceOff() })

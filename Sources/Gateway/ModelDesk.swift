@@ -43,7 +43,7 @@ package enum ModelRefusal: Error, Sendable, Hashable {
     case busy(limit: Int)
 }
 
-/// One run of a turn whose worker may ask a model: what it may and what it has used.
+/// One run of a turn whose worker may ask a model: what it may, and what the turn has used.
 package final class ModelTurn: Sendable {
     /// Whose turn it is; nil for one that was enqueued without.
     package let org: OrganizationID?
@@ -65,21 +65,23 @@ package final class ModelTurn: Sendable {
     private let fence: Fence
     private let store: Store
     private let backends: BackendKeeper
-    private let atOnce: Int
+    private let limits: Limits
     private let cacheKey: String?
     private let state: Locked<State>
 
-    /// `tokens`: the turn's own, and its worker's. `cacheKey`: for calls that name none.
+    /// `used`: what earlier runs of the turn have used. `tokens`: the turn's own, and its worker's. `cacheKey`: for calls
+    /// that name none.
     init(
         _ turn: TurnID,
         of claim: Claim,
         access: ModelAccess,
+        used: ModelUse,
         fence: Fence,
         tokens: [WorkerToken],
         store: Store,
         backends: BackendKeeper,
         cacheKey: String?,
-        atOnce: Int
+        limits: Limits
     ) {
         (self.id, self.org, self.agent) = (turn, claim.org, claim.agent)
         self.access = access
@@ -88,27 +90,57 @@ package final class ModelTurn: Sendable {
         self.store = store
         self.backends = backends
         self.cacheKey = cacheKey
-        self.atOnce = atOnce
-        self.state = Locked(State(budget: ModelBudget(access)))
+        self.limits = limits
+        self.state = Locked(State(budget: ModelBudget(access, used: used)))
     }
 
     /// Whether it still runs, under the same fence, by the database. Throws `GatewayError.unavailable` when that cannot be
     /// known.
     package func isRunning() async throws -> Bool {
         guard !self.over.isRaised else { return false }
-        guard let served = try await reaching({ try await self.store.served(self.id, fence: self.fence) }) else {
-            return false
-        }
+        let memory = self.limits.backendMemory
+        let found = try await reaching { try await self.store.served(self.id, fence: self.fence, memory: memory) }
+        guard let served = found else { return false }
         self.backends.remember(served)
         return !self.over.isRaised
     }
 
-    /// Counts a call in; `end` has to follow.
-    package func begin(bytes: Int) throws(ModelRefusal) {
-        try self.state.withLock { state throws(ModelRefusal) in
-            guard state.open < self.atOnce else { throw .busy(limit: self.atOnce) }
+    /// Counts a call in; `end` has to follow. What is counted is written down before the call is made, so that no run of the
+    /// turn, wherever it is, begins with more than is left. Throws `ModelRefusal`, and `GatewayError.unavailable` when that
+    /// cannot be written: then the call is not to be made.
+    package func begin(bytes: Int) async throws {
+        let atOnce = self.limits.modelCallsAtOnce
+        let unwritten = try self.state.withLock { state throws(ModelRefusal) -> ModelUse? in
+            guard state.open < atOnce else { throw .busy(limit: atOnce) }
             if let spent = state.budget.begin(bytes: bytes) { throw .spent(spent) }
             state.open += 1
+            return state.budget.takeUnwritten()
+        }
+        guard let unwritten else { return }
+        do {
+            guard try await self.write(unwritten) else { throw ModelRefusal.over }
+        } catch {
+            self.state.withLock { state in
+                state.budget.takeBack(bytes: bytes)
+                state.open -= 1
+            }
+            throw error
+        }
+    }
+
+    /// Writes down what the last answers have cost; the turn goes on, or ends, without that where it cannot be.
+    func flush() async throws {
+        guard let unwritten = self.state.withLock({ $0.budget.takeUnwritten() }) else { return }
+        _ = try await self.write(unwritten)
+    }
+
+    /// False when the turn is no longer this fence's.
+    private func write(_ use: ModelUse) async throws -> Bool {
+        do {
+            return try await reaching { try await self.store.add(use, to: self.id, fence: self.fence) }
+        } catch {
+            self.state.withLock { $0.budget.giveBack(use) }
+            throw error
         }
     }
 

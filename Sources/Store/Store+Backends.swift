@@ -68,4 +68,34 @@ extension Store {
         guard let row = rows.first else { return .fenced }
         return .done(try row.get("moved"))
     }
+
+    /// What the turn's runs have used of its leave to ask models.
+    package func modelUse(_ turn: TurnID) async throws -> ModelUse {
+        try await self.pool.query(
+            """
+            SELECT model_calls, model_tokens, model_bytes FROM turnpike.turns WHERE turn = \(turn.text)::uuid
+            """
+        ).first.map { row in
+            ModelUse(
+                calls: try row.get("model_calls"),
+                tokens: try row.get("model_tokens"),
+                bytes: try row.get("model_bytes")
+            )
+        } ?? ModelUse()
+    }
+
+    /// Adds to what a running turn has used. Returns false when it is no longer this fence's.
+    package func add(_ use: ModelUse, to turn: TurnID, fence: Fence) async throws -> Bool {
+        try await !self.pool.query(
+            """
+            UPDATE turnpike.turns t
+            SET model_calls = t.model_calls + \(use.calls)::bigint, model_tokens = t.model_tokens + \(use.tokens)::bigint,
+                model_bytes = t.model_bytes + \(use.bytes)::bigint
+            FROM turnpike.conversations c
+            WHERE t.turn = \(turn.text)::uuid AND c.id = \(fence.conversation.value)::bigint
+                AND c.epoch = \(fence.epoch)::bigint AND c.owner_nonce = \(fence.nonce.text)::uuid AND c.running = t.turn
+            RETURNING t.turn
+            """
+        ).isEmpty
+    }
 }

@@ -40,6 +40,33 @@ struct ModelAccessTests {
         #expect(free.receive(bytes: 1 << 40) == true)
     }
 
+    @Test("a budget goes on from what earlier runs have used, and says what is to be written, once")
+    func goesOn() {
+        var access = ModelAccess(upstream: "u")
+        #expect(!access.isBounded)
+        (access.calls, access.tokens, access.bytes) = (3, 100, 1_000)
+        #expect(access.isBounded)
+        var budget = ModelBudget(access, used: ModelUse(calls: 1, tokens: 50, bytes: 500))
+        #expect(budget.takeUnwritten() == nil)
+        #expect(budget.begin(bytes: 501) == .bytes)
+        #expect(budget.begin(bytes: 100) == nil)
+        #expect(budget.takeUnwritten() == ModelUse(calls: 1, bytes: 100))
+        #expect(budget.receive(bytes: 10) == true)
+        budget.pay(tokens: 20)
+        let unwritten = budget.takeUnwritten()
+        #expect(unwritten == ModelUse(tokens: 20, bytes: 10))
+        #expect(budget.takeUnwritten() == nil)
+        if let unwritten { budget.giveBack(unwritten) }
+        #expect(budget.begin(bytes: 1) == nil)
+        budget.takeBack(bytes: 1)
+        #expect(budget.takeUnwritten() == unwritten, "a call that was not made has cost nothing")
+        #expect(budget.begin(bytes: 1) == nil)
+        #expect(budget.begin(bytes: 1) == .calls)
+        var free = ModelBudget(ModelAccess(upstream: "u"))
+        #expect(free.begin(bytes: 1) == nil)
+        #expect(free.takeUnwritten() == nil, "what is not bounded is not counted")
+    }
+
     @Test("an agent that could not reach its model, or would be told two addresses, is refused")
     func problems() throws {
         func problems(_ members: String) throws -> [String] {

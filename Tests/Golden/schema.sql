@@ -48,6 +48,9 @@ CREATE TABLE turnpike.turns (
     submitter uuid,
     interrupted boolean DEFAULT false NOT NULL,
     reroutes integer DEFAULT 0 NOT NULL,
+    model_calls bigint DEFAULT 0 NOT NULL,
+    model_tokens bigint DEFAULT 0 NOT NULL,
+    model_bytes bigint DEFAULT 0 NOT NULL,
     CONSTRAINT turns_attempt_check CHECK ((attempt >= 0)),
     CONSTRAINT turns_check CHECK (((ended_at IS NULL) = (state = ANY (ARRAY['queued'::text, 'running'::text])))),
     CONSTRAINT turns_check1 CHECK (((state <> 'running'::text) OR (attempt > 0))),
@@ -352,10 +355,10 @@ CREATE TABLE turnpike.accounts (
     slots integer,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     remote_until timestamp with time zone,
+    remote_last turnpike.identifier,
     CONSTRAINT accounts_check CHECK ((account = turnpike.account_id((org)::text, (provider)::text, principal))),
     CONSTRAINT accounts_principal_check CHECK (((length(principal) >= 1) AND (length(principal) <= 500))),
     CONSTRAINT accounts_slots_check CHECK (((slots >= 1) AND (slots <= 100000)))
-    remote_last turnpike.identifier,
 );
 ALTER TABLE ONLY turnpike.accounts FORCE ROW LEVEL SECURITY;
 CREATE TABLE turnpike.agents (
@@ -645,11 +648,11 @@ CREATE TABLE turnpike.remote_runs (
     batch bigint DEFAULT 0 NOT NULL,
     began_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
+    output bigint DEFAULT 0 NOT NULL,
     CONSTRAINT remote_runs_claim_key_check CHECK (((length(claim_key) >= 1) AND (length(claim_key) <= 200))),
     CONSTRAINT remote_runs_lease_seconds_check CHECK ((lease_seconds > 0))
 );
 ALTER TABLE ONLY turnpike.remote_runs FORCE ROW LEVEL SECURITY;
-    output bigint DEFAULT 0 NOT NULL,
 CREATE TABLE turnpike.replicas (
     replica uuid NOT NULL,
     label text NOT NULL,
@@ -804,12 +807,12 @@ CREATE INDEX dead_letters_recent ON turnpike.dead_letters USING btree (org, died
 CREATE INDEX deployments_conversation ON turnpike.deployments USING btree (conversation_id, started_at);
 CREATE INDEX deployments_live ON turnpike.deployments USING btree (replica) WHERE (ended_at IS NULL);
 CREATE INDEX openai_turns_fingerprint ON turnpike.openai_turns USING btree (org, fingerprint, made_at) WHERE (fingerprint IS NOT NULL);
+CREATE INDEX remote_runs_account ON turnpike.remote_runs USING btree (account) WHERE (ended_at IS NULL);
 CREATE INDEX remote_runs_conversation ON turnpike.remote_runs USING btree (conversation_id);
 CREATE INDEX remote_runs_ended ON turnpike.remote_runs USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX remote_runs_live ON turnpike.remote_runs USING btree (lease_until) WHERE (ended_at IS NULL);
 CREATE INDEX remote_runs_turn ON turnpike.remote_runs USING btree (turn);
 CREATE INDEX schedules_ready ON turnpike.schedules USING btree (ready_at) WHERE (ready_at IS NOT NULL);
-CREATE INDEX remote_runs_account ON turnpike.remote_runs USING btree (account) WHERE (ended_at IS NULL);
 CREATE INDEX snapshots_bases ON turnpike.snapshots USING btree (conversation_id, seq) WHERE ((kind = 'base'::text) AND (parent > 0));
 CREATE INDEX tokens_org ON turnpike.tokens USING btree (org, created_at);
 CREATE INDEX tokens_parent ON turnpike.tokens USING btree (parent) WHERE (parent IS NOT NULL);

@@ -62,6 +62,29 @@ struct BackendTests {
         }
     }
 
+    @Test("what a turn uses of its models adds up over its runs, and only under the fence that it runs under")
+    func use() async throws {
+        let fixture = try await StoreFixture.make()
+        let (term, turn, deployment) = try await fixture.hold("c")
+        let store = fixture.store
+        #expect(try await store.modelUse(turn.id) == ModelUse())
+        let first = ModelUse(calls: 1, tokens: 20, bytes: 300)
+        #expect(try await store.add(first, to: turn.id, fence: term.fence))
+        let fence = term.fence
+        let wrong = [
+            Fence(conversation: fence.conversation, epoch: fence.epoch + 1, nonce: fence.nonce),
+            Fence(conversation: fence.conversation, epoch: fence.epoch, nonce: freshID()),
+        ]
+        for fence in wrong { #expect(try await !store.add(first, to: turn.id, fence: fence)) }
+        #expect(try await !store.add(first, to: freshID(), fence: fence))
+        _ = try await store.requeue(turn: turn.id, fence: fence, events: [], code: .workerExited, message: "")
+        #expect(try await !store.add(first, to: turn.id, fence: fence), "it does not run")
+        let second = try #require(try await store.arm(fixture.handOver(term, deployment)))
+        #expect(second.attempt == 2)
+        #expect(try await store.add(ModelUse(tokens: 4), to: turn.id, fence: fence))
+        #expect(try await store.modelUse(turn.id) == ModelUse(calls: 1, tokens: 24, bytes: 300))
+    }
+
     @Test("no fence but the running turn's keeps a backend or is told anything")
     func fenced() async throws {
         let fixture = try await StoreFixture.make()

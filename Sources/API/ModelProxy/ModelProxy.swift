@@ -104,7 +104,7 @@ package struct ModelProxy: Sendable {
         if let model = call.model, !turn.access.allows(model) {
             throw APIError(403, "model_not_allowed", "the agent may not use this model", param: "model")
         }
-        try turn.begin(bytes: call.bytes)
+        try await turn.begin(bytes: call.bytes)
         let answer: UpstreamResponse
         do {
             answer = try await self.client.send(self.request(call, turn, keyed))

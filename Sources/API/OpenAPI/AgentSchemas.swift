@@ -80,7 +80,7 @@ enum AgentSchemas {
                 "then": [
                     "properties": [
                         "command": Self.nothing, "mcp_servers": Self.nothing, "account": ["type": "object"],
-                        "isolation": ["enum": ["none", nil]],
+                        "isolation": ["enum": ["none", nil]], "model": ["type": "null"],
                         "snapshots": Schema.orNull(["properties": ["kind": ["enum": ["blob", nil]]]]),
                     ],
                     "required": ["account"],
