@@ -71,8 +71,11 @@ package struct QueuedTurn: Sendable, Hashable {
     package let deferredFor: Duration?
     /// Why, as it is stored.
     package let reason: String?
+    /// It was parked: there is something to go on with.
+    package let wasParked: Bool
 
-    package init(id: TurnID, run: RunID?, deferredFor: Duration?, reason: String? = nil) {
+    package init(id: TurnID, run: RunID?, deferredFor: Duration?, reason: String? = nil, wasParked: Bool = false) {
+        self.wasParked = wasParked
         self.id = id
         self.run = run
         self.deferredFor = deferredFor

@@ -53,6 +53,12 @@ package struct RemoteDesk: Sendable {
             try await self.giveUp(claim, next, .agentNotConfigured, FailureCode.agentNotConfigured.meaning)
             return nil
         }
+        guard !next.wasParked else {
+            // This protocol has no word for going on with it, and begun anew it would do again what its calls have done.
+            let message = "the turn was parked, but a remote worker cannot go on with one"
+            try await self.giveUp(claim, next, .protocolError, message)
+            return nil
+        }
         if let refusal = Self.refusal(claim, next, agent) {
             try await self.putBack(claim, next, .refused(refusal))
             return nil
@@ -158,10 +164,6 @@ package struct RemoteDesk: Sendable {
     /// All that the worker is told; nil when the run is over.
     private func assignment(_ run: RemoteRun) async throws -> RemoteAssignment? {
         guard run.isLive, let turn = try await reaching({ try await self.store.runningTurn(run.fence) }) else {
-            return nil
-        }
-        guard !turn.isResumed else {
-            try await self.decline(turn, of: run)
             return nil
         }
         guard run.conversation != nil, turn.seq > 1 else {

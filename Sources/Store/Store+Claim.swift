@@ -82,6 +82,7 @@ extension Store {
     static let headColumns = """
         turnpike.lock_key(claimed.org, claimed.agent, claimed.conversation) AS lock_key,
         next.turn, next.run, next.deferred_for,
+        EXISTS (SELECT FROM turnpike.parks p WHERE p.turn = next.turn) AS was_parked,
         (extract(epoch FROM now() - next.deferred_since) * 1000)::bigint AS deferred_ms
         """
     /// Where `headColumns` come from.
@@ -99,7 +100,8 @@ extension Store {
                 id: turn,
                 run: try row.optionalID("run"),
                 deferredFor: try row.optionalMilliseconds("deferred_ms"),
-                reason: try row.get("deferred_for")
+                reason: try row.get("deferred_for"),
+                wasParked: try row.get("was_parked")
             )
         }
         return Claim(

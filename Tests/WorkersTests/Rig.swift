@@ -184,8 +184,12 @@ struct Rig {
 
 extension Worker {
     /// A turn whose questions and events nobody looks at.
-    func perform(_ turn: ArmedTurn, wantsBase: Bool = true) async -> TurnResult {
-        await self.perform(turn, wantsBase: wantsBase, ask: { _ in .cancelled }, emit: { _ in })
+    func perform(
+        _ turn: ArmedTurn,
+        wantsBase: Bool = true,
+        deadline: ContinuousClock.Instant? = nil
+    ) async -> TurnResult {
+        await self.perform(turn, wantsBase: wantsBase, deadline: deadline, ask: { _ in .cancelled }, emit: { _ in })
     }
 }
 

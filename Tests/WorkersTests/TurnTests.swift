@@ -197,13 +197,7 @@ extension WorkerSuite {
             try await withRig { rig in
                 let worker = try await rig.start(Rig.configuration("trickle"))
                 let begin = ContinuousClock.now
-                let result = await worker.perform(
-                    try Rig.turn(seconds: 60),
-                    wantsBase: false,
-                    deadline: begin + .seconds(1),
-                    ask: { _ in .cancelled },
-                    emit: { _ in }
-                )
+                let result = await worker.perform(try Rig.turn(seconds: 60), deadline: begin + .seconds(1))
                 #expect(result.outcome.failure == .deadlineExceeded)
                 #expect((.seconds(1)..<(.seconds(30))).contains(ContinuousClock.now - begin))
                 Rig.drop(await worker.end())
