@@ -62,7 +62,9 @@ struct ErrorTests {
         Case(JSONFailure("occurs twice", isMalformed: false).inside(".a"), 400, "invalid_request"),
         Case(CancellationError(), 503, "draining", Self.later),
         Case(Defect(), 500, "internal"),
-    ]
+    ] + Self.turn.map { Case(GatewayError.acceptanceUnknown($0), 503, "acceptance_unknown", Self.once) }
+
+    private static let turn = [TurnID("01a215e2-2f16-7228-9bd0-ac8777d1669e")].compactMap { $0 }
 
     @Test("every failure has its status, its code and its headers, in one shape", arguments: Self.cases)
     func mapping(_ expected: Case) throws {
@@ -84,7 +86,7 @@ struct ErrorTests {
 
     @Test("every gateway error and every status of the server has a case above")
     func complete() {
-        #expect(Self.cases.count { $0.error is GatewayError } == 12)
+        #expect(Self.cases.count { $0.error is GatewayError } == 14)
         let sent = HTTPError.Code.allCases.filter { ![417, 499, 500].contains($0.status) }
         let tested = Self.cases.compactMap { ($0.error as? HTTPError)?.code }
         #expect(Set(sent) == Set(tested))

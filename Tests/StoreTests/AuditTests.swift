@@ -76,6 +76,10 @@ struct AuditTests {
         for _ in 0..<2 { _ = try await tenant.deleteAgent(agent) }
         try await self.configure(fixture, tenant)
         try await store.beat(fixture.victim.replica, label: "r", version: "1", workers: 0, draining: false)
+        let intake = try await fixture.victim.accept("lost")
+        let lost = try #require(intake.turn)
+        _ = try await store.failQueued(intake.number, turn: lost, code: .guardRefused, message: "no")
+        for _ in 0..<2 { _ = try await store.redrive(lost, as: freshID(), queueLimit: 10, by: Self.actor) }
         #expect(try await store.askToDrain(fixture.victim.replica, by: Self.actor))
         let entries = try await tenant.audit(before: .max, limit: 100)
         #expect(
@@ -94,6 +98,7 @@ struct AuditTests {
         #expect(mine.first { $0.action == "conversation.fork" }?.details == #"{"conversation":"copy"}"#)
         let all = try await store.audit(of: nil, before: .max, limit: 100)
         #expect(all.first?.action == "replica.drain" && all.first?.org == nil)
+        #expect(all.count { $0.action == "dead_letter.redrive" && $0.org == nil } == 1)
         #expect(Set(all.map(\.action)) == Set(AuditAction.allCases.map(\.rawValue)))
         #expect(all.map(\.id) == all.map(\.id).sorted(by: >))
         let page = try await store.audit(of: nil, before: all[2].id, limit: 2)
