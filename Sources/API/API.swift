@@ -114,7 +114,7 @@ package struct API: Sendable {
             }
             return self.observer.answered(visit, response, since: began)
         } catch {
-            let refusal = APIError(error)
+            let refusal = route.carriesHistory ? Dialect.refusal(error, request) : APIError(error)
             self.observer.failed(visit, refusal, isGone: error is CancellationError, since: began)
             return refusal.response(requestID: request.id)
         }

@@ -46,9 +46,8 @@ enum Dialect {
     ///
     /// A client says that two requests are one by `Idempotency-Key`. OpenAI's SDKs do not: they count their tries. So what
     /// they send leaves a fingerprint, and a try that is not the first takes the turn that has it. A first try makes the
-    /// fingerprints of ended turns void, even if it is refused itself; one that could not is not to be tried again, since
-    /// its next try might be given the reply to an earlier request of the same words. `digest` is what makes two requests
-    /// the same, beside the conversation.
+    /// fingerprints of ended turns void, even if it is refused itself; of one that could not, see `refusal`. `digest` is
+    /// what makes two requests the same, beside the conversation.
     static func submit(
         _ call: Call,
         digest: [UInt8],
@@ -75,10 +74,6 @@ enum Dialect {
             let turn = try await call.tenant.submit(request)
             let isFoundAgain = isMarked || key != nil
             return FollowedTurn(id: turn.id, number: turn.number, after: turn.logStart, isFoundAgain: isFoundAgain)
-        } catch GatewayError.unavailable(let problem) where isMarked && tries == "0" {
-            var refusal = APIError(GatewayError.unavailable(problem))
-            refusal.headers.set("x-should-retry", "false")
-            throw refusal
         } catch GatewayError.agentNotConfigured(let agent) {
             throw self.unknownModel(agent)
         }
@@ -98,6 +93,17 @@ enum Dialect {
         var error = APIError(502, code, message)
         error.headers.set("x-should-retry", "false")
         return error
+    }
+
+    /// What `error` is to a client of a dialect. A first try that did not reach the database is not to be tried again by a
+    /// program: the next try might be given the reply to an earlier request of the same words.
+    static func refusal(_ error: any Error, _ request: Request) -> APIError {
+        var refusal = APIError(error)
+        guard case GatewayError.unavailable = error, request.headers["x-stainless-retry-count"] == "0",
+            request.headers["Idempotency-Key"] == nil
+        else { return refusal }
+        refusal.headers.set("x-should-retry", "false")
+        return refusal
     }
 
     /// Why the answer to an accepted turn ends without its outcome. Whoever sends the request again would start another
