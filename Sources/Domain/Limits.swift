@@ -10,6 +10,10 @@ package struct Limits: Sendable, Hashable {
     package var retryMemory: Duration = .seconds(900)
     /// Turns that may wait in one conversation.
     package var queuedTurnsPerConversation = 100
+    /// Messages put by hand into a conversation of OpenAI's API, and the bytes of their JSON.
+    package var threadItems = 1_000
+    /// They are read whole whenever the conversation is.
+    package var threadBytes = 4 << 20
     /// Schedules of one organization.
     package var schedulesPerOrganization = 1_000
 

@@ -43,18 +43,20 @@ extension Tenant {
         try await reaching { try await self.store.thread(id) }
     }
 
-    /// Replaces a thread's metadata, where some is given, and adds messages to its end. Throws `notFound`.
+    /// Replaces a thread's metadata, where some is given, and adds messages to its end. Throws `notFound`, and
+    /// `limitReached` when it is full.
     package func changeThread(
         _ id: ConversationID,
         metadata: String? = nil,
         adding items: [ThreadItem] = []
     ) async throws -> ThreadRecord {
-        guard
-            let thread = try await reaching({
-                try await self.store.changeThread(id, metadata: metadata, adding: items)
-            })
-        else { throw GatewayError.notFound("conversation") }
-        return thread
+        let (limit, bytes) = (self.limits.threadItems, self.limits.threadBytes)
+        let changed = try await reaching {
+            try await self.store.changeThread(id, metadata: metadata, adding: items, atMost: limit, bytes: bytes)
+        }
+        if let changed { return changed }
+        guard try await self.thread(id) != nil else { throw GatewayError.notFound("conversation") }
+        throw GatewayError.limitReached("items added to a conversation, of \(bytes) bytes together", limit: limit)
     }
 
     /// Deletes a thread and its conversation. Throws `notFound`.

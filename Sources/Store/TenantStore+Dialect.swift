@@ -92,17 +92,23 @@ extension TenantStore {
         ).first.map(Self.thread)
     }
 
-    /// Replaces a thread's metadata, where some is given, and adds messages to its end. Nil when there is no such thread.
+    /// Replaces a thread's metadata, where some is given, and adds messages to its end. Nil when there is no such thread, or
+    /// when it would have more than `limit` messages, or more than `bytes` of them.
     package func changeThread(
         _ id: ConversationID,
         metadata: String? = nil,
-        adding items: [ThreadItem] = []
+        adding items: [ThreadItem] = [],
+        atMost limit: Int,
+        bytes: Int
     ) async throws -> ThreadRecord? {
-        try await self.pool.query(
+        let added = try StoredJSON.text(items)
+        return try await self.pool.query(
             """
             UPDATE turnpike.threads
-            SET metadata = coalesce(\(metadata)::json, metadata), items = items || \(try StoredJSON.text(items))::jsonb
-            WHERE org = \(self.org.text)::text AND thread = \(id.text)::text
+            SET metadata = coalesce(\(metadata)::json, metadata), items = items || \(added)::jsonb
+            WHERE org = \(self.org.text)::text AND thread = \(id.text)::text AND (\(items.isEmpty)::boolean
+                OR jsonb_array_length(items) + \(items.count)::integer <= \(limit)::integer
+                    AND octet_length(items::text) + \(added.utf8.count)::integer <= \(bytes)::integer)
             RETURNING \(unescaped: Self.columns)
             """
         ).first.map(Self.thread)

@@ -193,8 +193,8 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
                 + store.org.text
         },
         TenantCall("thread(_:)") { try await $0.thread($1.thread) as Any },
-        TenantCall("changeThread(_:metadata:adding:)") {
-            try await $0.changeThread($1.thread, metadata: #"{"theirs":1}"#) as Any
+        TenantCall("changeThread(_:metadata:adding:atMost:bytes:)") {
+            try await $0.changeThread($1.thread, metadata: #"{"theirs":1}"#, atMost: 9, bytes: 999) as Any
         },
         TenantCall("deleteThread(_:)") { try await $0.deleteThread($1.thread) as Any },
     ]

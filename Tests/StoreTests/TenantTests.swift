@@ -95,4 +95,28 @@ struct TenantTests {
         #expect(try await fixture.store.grant(hash: expired) == nil)
         #expect(try await fixture.tenant.tokens().count == 2)
     }
+
+    @Test("a thread takes no more messages than it may have, by number and by bytes, and can still be changed")
+    func fullThread() async throws {
+        let fixture = try await StoreFixture.make()
+        let id = try ConversationID("conv_1")
+        let tenant = fixture.tenant
+        func item(_ text: String) -> ThreadItem {
+            ThreadItem(id: "msg_1", role: "user", parts: [["type": "text", "text": .string(text)]], after: 0)
+        }
+        _ = try await tenant.createThread(id, metadata: "{}", items: [item("x")])
+        func add(_ count: Int, _ text: String = "x", bytes: Int = 4_096) async throws -> Int? {
+            let items = Array(repeating: item(text), count: count)
+            return try await tenant.changeThread(id, adding: items, atMost: 5, bytes: bytes)?.items.count
+        }
+        #expect(try await add(4) == 5)
+        #expect(try await add(1) == nil, "too many")
+        #expect(try await tenant.changeThread(id, metadata: #"{"a":1}"#, atMost: 5, bytes: 4_096)?.items.count == 5)
+        _ = try await tenant.deleteThread(id)
+        _ = try await tenant.createThread(id, metadata: "{}", items: [])
+        #expect(try await add(1, String(repeating: "x", count: 4_096)) == nil, "too long")
+        #expect(try await add(1, String(repeating: "x", count: 2_048)) == 1)
+        #expect(try await add(1, String(repeating: "x", count: 2_048)) == nil, "too long together")
+        #expect(try await tenant.thread(id)?.items.count == 1)
+    }
 }
