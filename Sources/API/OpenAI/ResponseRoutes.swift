@@ -72,7 +72,9 @@ struct ResponseRoutes: Sendable {
         guard let last else { throw APIError.invalid("input", "holds nothing for the agent") }
         let id = ResponseID(turn: last.turn, part: last.part)
         let (start, number) = try await Self.start(call.tenant, id)
-        return try await self.answer(call, body, FollowedTurn(id: id.turn, number: number, after: 0), start)
+        var followed = FollowedTurn(id: id.turn, number: number, after: 0)
+        followed.cancelsOnDisconnect = body.cancelsOnDisconnect
+        return try await self.answer(call, body, followed, start)
     }
 
     /// How many questions the turn had asked with this one.
