@@ -75,11 +75,6 @@ package struct Request: Sendable {
         self.parameters = [:]
         self.id = id
     }
-
-    /// The value of the first query pair with this name.
-    package func queryValue(_ name: String) -> String? {
-        self.query.first { $0.name == name }?.value
-    }
 }
 
 /// Names of requests, for logs on both sides.

@@ -24,9 +24,6 @@ package final class ResponseWriter: Sendable {
         try await self.connection.write(consume framed, exchange: self.exchange.number)
     }
 
-    /// Whether the client has left.
-    package var isGone: Bool { self.exchange.gone.isRaised }
-
     /// Calls `body` once when the client leaves or the response has ended: now, if that has happened. It runs on the
     /// server's reactor and must not block. Returns a closure that takes the request back.
     @discardableResult

@@ -5,9 +5,8 @@ import Runtime
 ///
 /// `@unchecked Sendable`: `state` is locked; `handle` belongs to the reactor's thread, the timers to whoever made them.
 final class UpstreamTransfer: @unchecked Sendable {
-    /// Bytes that may wait for the reader before libcurl is told to stop reading, and how few let it go on.
+    /// Bytes that may wait for the reader before libcurl is told to stop reading; it goes on when they are taken.
     private static let mostWaiting = 256 << 10
-    private static let fewWaiting = 64 << 10
     /// All lines of an answer's head.
     private static let headBytes = 64 << 10
 

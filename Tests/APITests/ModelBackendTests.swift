@@ -158,7 +158,7 @@ struct ModelBackendTests {
             try await rig.put()
             let turn = try await rig.begin()
             rig.upstream.answer { request in
-                let name = request.queryValue("x") ?? request.headers["OpenAI-Beta"] ?? "none"
+                let name = request.query.first { $0.name == "x" }?.value ?? request.headers["OpenAI-Beta"] ?? "none"
                 let body = #"{"choices":[],"system_fingerprint":"\#(name)"}"#
                 guard request.headers["Accept"] == "text/event-stream" else {
                     let status = name == "failed" ? 500 : 200

@@ -1,7 +1,7 @@
 import Crypto
 import Testing
 
-@Suite("Random bytes, comparison, base 62 and checksums")
+@Suite("Random bytes, base 62 and checksums")
 struct EncodingTests {
     @Test("random bytes come in the asked number and do not repeat")
     func randomBytes() {
@@ -10,16 +10,6 @@ struct EncodingTests {
         #expect(RandomBytes.make(32) != RandomBytes.make(32))
         // Each of the 256 values misses in 64 KiB of fair bytes with a chance below 1e-108.
         #expect(Set(RandomBytes.make(65536)).count == 256)
-    }
-
-    @Test("equality looks at the length and at every byte")
-    func constantTime() {
-        #expect(ConstantTime.equal([], []))
-        #expect(ConstantTime.equal([1, 2, 3], [1, 2, 3]))
-        #expect(!ConstantTime.equal([1, 2, 3], [1, 2, 4]))
-        #expect(!ConstantTime.equal([0, 2, 3], [1, 2, 3]))
-        #expect(!ConstantTime.equal([1, 2], [1, 2, 3]))
-        #expect(!ConstantTime.equal([], [0]))
     }
 
     @Test("numbers are written in base 62 without leading zeros")

@@ -54,7 +54,7 @@ struct RouterTests {
     func query() throws {
         let request = try Request(method: "GET", target: "/a?x=1+2&y=%C3%A9&z&x=3&=e&&")
         #expect(request.query.map { "\($0.name)=\($0.value)" } == ["x=1 2", "y=é", "z=", "x=3", "=e"])
-        #expect(request.queryValue("x") == "1 2" && request.queryValue("none") == nil)
+        #expect(request.query.first { $0.name == "x" }?.value == "1 2")
         for target in ["/a?x=%", "/a?x=%4", "/a?x=%zz", "/%FF", "/%00", "/a%2fb", "/%2e%2e", "/a%0Ab"] {
             #expect(throws: HTTPError.self, "\(target)") { try Request(method: "GET", target: target) }
         }
