@@ -20,6 +20,9 @@ struct AgentChecker: Sendable {
     /// However long the agent may take to start otherwise: an HTTP request waits for this.
     private static let patience = 100
 
+    /// What every agent's isolation must be at least.
+    var floor: IsolationFloor { self.workers.floor }
+
     func check(_ agent: AgentID, _ configuration: AgentConfiguration, org: OrganizationID) async throws -> AgentCheck {
         guard let place = self.workers.reserve(org: org, agent: agent, maximum: configuration.limits.maxWorkers) else {
             throw GatewayError.noWorkerPlace

@@ -226,7 +226,7 @@ extension Tenant {
 
     /// Creates or replaces an agent; idempotent. Throws `invalid` with the first problem of the configuration.
     package func putAgent(_ id: AgentID, _ configuration: AgentConfiguration) async throws -> AgentRecord {
-        if let problem = configuration.problems.first {
+        if let problem = configuration.problems.first ?? self.checker.floor.problem(of: configuration) {
             throw GatewayError.invalid(member: problem.member, problem: problem.problem)
         }
         defer { self.changed(id) }

@@ -17,6 +17,13 @@ package enum Profile {
         )
     }
 
+    /// Where a path leads, links followed; itself where there is nothing.
+    static func resolved(_ path: String) -> String {
+        guard let found = realpath(path, nil) else { return path }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
     static func sandbox(_ configuration: AgentConfiguration, _ workspace: Workspace) -> Sandbox? {
         guard configuration.isolation == .sandbox else { return nil }
         return Sandbox(

@@ -64,9 +64,13 @@ extension Worker {
         }
     }
 
-    /// A profile that the host cannot give starts nothing; it is never replaced by a weaker one.
+    /// A profile that the host cannot give, or that is weaker than its operator wants, starts nothing; it is never replaced
+    /// by another.
     private func checkProfile() async throws(WorkerError) {
         let configuration = self.order.configuration
+        if let (member, problem) = self.tools.floor.problem(of: configuration, resolve: Profile.resolved) {
+            throw WorkerError(code: .workerStartFailed, message: "this replica does not start it: \(member) \(problem)")
+        }
         var problem = Profile.refusal(configuration)
         if problem == nil, configuration.isolation == .sandbox {
             problem = await self.tools.sandboxCheck.problem(self.tools.spawner, root: self.workspace.path)

@@ -64,6 +64,7 @@ package final class Worker: Sendable {
         let archives: BlockingPool
         let trees: RememberedTrees
         let root: String
+        let floor: IsolationFloor
         /// The gateway's own search path.
         let path: String?
         var log: Logger

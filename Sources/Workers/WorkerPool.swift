@@ -16,9 +16,18 @@ package final class WorkerPool: Sendable {
     let spareIsMissing = Locked<(@Sendable () -> Void)?>(nil)
 
     /// `workspaces` is the absolute path of the directory that holds the workers' homes and working directories; it is
-    /// created when needed.
-    package init(spawner: Spawner, limits: Limits, workspaces: String, log: Logger, metrics: Metrics) {
+    /// created when needed. Whatever `floor` says, no worker is shown others' workspaces.
+    package init(
+        spawner: Spawner,
+        limits: Limits,
+        workspaces: String,
+        floor: IsolationFloor = IsolationFloor(),
+        log: Logger,
+        metrics: Metrics
+    ) {
         self.limits = limits
+        var floor = floor
+        floor.hidden.append(workspaces)
         self.gate = StartGate(places: max(1, limits.startsAtOnce))
         self.metrics = metrics
         self.tools = Worker.Tools(
@@ -27,6 +36,7 @@ package final class WorkerPool: Sendable {
             archives: BlockingPool(threads: 2),
             trees: RememberedTrees(),
             root: workspaces,
+            floor: floor,
             path: getenv("PATH").map { String(cString: $0) },
             log: log,
             metrics: metrics
@@ -36,6 +46,9 @@ package final class WorkerPool: Sendable {
             self?.setUsage(metrics)
         }
     }
+
+    /// What every agent's isolation must be at least.
+    package var floor: IsolationFloor { self.tools.floor }
 
     /// Takes a worker's place, to be given to `start` or released. Nil at the replica's limit, or when `maximum`
     /// workers of the agent have theirs; but a spare worker makes room for one that has work. `version`: a spare of

@@ -55,6 +55,13 @@ struct AccountFile {
         }
     }
 
+    /// The files of secrets that the file at `path` names.
+    static func secrets(_ path: String) throws -> [String] {
+        let text = try CommandContext.read(path)
+        let entries = try JSONDecoder().decode(Document.self, from: Data(text.utf8)).accounts
+        return entries.flatMap { ($0.secrets ?? [:]).values }
+    }
+
     /// The accounts that `text` names; `secret` gives what stands in a file.
     static func parse(
         _ text: String,

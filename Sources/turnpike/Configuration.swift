@@ -42,6 +42,8 @@ struct Configuration: Sendable {
     var identity: String?
     /// Bytes, of each listener.
     var bodyMemory: Int
+    /// What no agent goes below. The files that this program is configured by are hidden from workers.
+    var floor: IsolationFloor
     /// The texts that won, and where each is from.
     let origins: [Setting: SettingOrigin]
 
@@ -69,6 +71,12 @@ struct Configuration: Sendable {
         self.identity = layers.origins[.identity].map { Self.absolute($0.value, from: directory) }
         // The largest body must fit.
         self.bodyMemory = try reader.integer(.bodyMemoryMiB, in: (Limits().modelBodyBytes >> 20)...65_536) << 20
+        self.floor = IsolationFloor(
+            least: try reader.choice(.leastIsolation),
+            readable: try reader.paths(.readablePaths),
+            hidden: layers.files.map { Self.absolute($0, from: directory) }
+                + [self.upstreams, self.accounts, self.identity].compactMap(\.self)
+        )
         self.origins = layers.origins
     }
 
@@ -159,6 +167,13 @@ private struct SettingReader {
         } catch {
             throw self.wrong(setting, "1 to 128 letters, digits and . _ : -")
         }
+    }
+
+    /// Absolute paths, separated by commas.
+    func paths(_ setting: Setting) throws(CommandFailure) -> [String] {
+        let paths = self.text(setting).split(separator: ",").map(String.init)
+        guard paths.allSatisfy({ $0.hasPrefix("/") }) else { throw self.wrong(setting, "a list of absolute paths") }
+        return paths
     }
 
     /// Origins as browsers write them, separated by commas.

@@ -23,6 +23,8 @@ enum Setting: String, Sendable, CaseIterable {
     case corsOrigins = "cors_origins"
     case identity
     case bodyMemoryMiB = "body_memory_mib"
+    case leastIsolation = "least_isolation"
+    case readablePaths = "readable_paths"
 
     var flag: String {
         "--" + self.rawValue.replacing("_", with: "-")
@@ -55,6 +57,8 @@ enum Setting: String, Sendable, CaseIterable {
         case .organization: "default"
         case .corsOrigins: nil
         case .bodyMemoryMiB: "256"
+        case .leastIsolation: "none"
+        case .readablePaths: nil
         }
     }
 
@@ -74,6 +78,8 @@ enum Setting: String, Sendable, CaseIterable {
         case .corsOrigins: "ORIGIN,…"
         case .identity: "FILE"
         case .bodyMemoryMiB: "NUMBER"
+        case .leastIsolation: "none|limits|sandbox"
+        case .readablePaths: "DIR,…"
         }
     }
 
@@ -99,6 +105,8 @@ enum Setting: String, Sendable, CaseIterable {
         case .corsOrigins: "whose pages may call from a browser, like https://chat.example.org; none by default"
         case .identity: "whose signed tokens (OIDC, JWT) are believed, and what they may do: a JSON file"
         case .bodyMemoryMiB: "MiB that the request bodies under way may take, of clients and of workers each"
+        case .leastIsolation: "the weakest isolation profile that an agent may have"
+        case .readablePaths: "below which all must be that agents show their workers; anywhere by default"
         }
     }
 }

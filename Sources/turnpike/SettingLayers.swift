@@ -30,6 +30,8 @@ struct SettingOrigin: Sendable, Hashable {
 /// The settings as texts, the layers already merged: flags, environment, file, defaults.
 struct SettingLayers: Sendable, Hashable {
     private(set) var origins: [Setting: SettingOrigin] = [:]
+    /// The configuration file, and those of secrets.
+    private(set) var files: [String] = []
 
     /// Variables that are no settings of the server but mean something to its parts, to its commands, or (the last
     /// five) to a worker that runs this program.
@@ -94,6 +96,7 @@ struct SettingLayers: Sendable, Hashable {
                 throw CommandFailure(.usage, "the environment sets both \(setting.variable) and \(name)")
             }
             let text = try Self.secret(value, variable: name, read: read)
+            self.files.append(value)
             self.origins[setting] = SettingOrigin(value: text, source: .secretFile(variable: name))
         }
     }
@@ -115,6 +118,7 @@ struct SettingLayers: Sendable, Hashable {
     }
 
     private mutating func addFile(_ path: String, _ text: String) throws(CommandFailure) {
+        self.files.append(path)
         let parsed: JSONValue
         do {
             parsed = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))

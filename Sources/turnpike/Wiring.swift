@@ -59,6 +59,7 @@ enum Wiring {
             ),
             limits: limits,
             workspaces: configuration.workspaces,
+            floor: try self.floor(configuration),
             log: log,
             metrics: platform.metrics
         )
@@ -135,6 +136,14 @@ enum Wiring {
             metrics: platform.metrics,
             renderError: { error, request in api.renderError(error, request) }
         )
+    }
+
+    /// What workers are not shown: the files that configure this program, and those that these name.
+    private static func floor(_ configuration: Configuration) throws -> IsolationFloor {
+        var floor = configuration.floor
+        floor.hidden += try ModelListener.upstreams(configuration)?.values.compactMap(\.upstream.keyFile) ?? []
+        floor.hidden += try configuration.accounts.map { try AccountFile.secrets($0) } ?? []
+        return floor
     }
 
     private static func limits(_ configuration: Configuration) throws -> Limits {

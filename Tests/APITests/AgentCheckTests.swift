@@ -22,6 +22,17 @@ struct AgentCheckTests {
         return try #require(try answer.json()["check"])
     }
 
+    @Test("an agent that would show its workers the workspaces is not stored")
+    func hidden() async throws {
+        try await APIFixture.with { fixture in
+            let folder = FileManager.default.temporaryDirectory.path
+            let body = #"{"command":["cat"],"isolation":"sandbox","read_only_paths":["\#(folder)"]}"#
+            let answer = try await fixture.client.send("PUT", "/v1/agents/curious", body)
+            #expect(answer.status == 400)
+            #expect(try answer.json()["error"]?["param"]?.text == "read_only_paths")
+        }
+    }
+
     @Test("a configuration is tried without being stored, says what it can do, and leaves nothing")
     func tried() async throws {
         try await APIFixture.with { fixture in

@@ -119,6 +119,7 @@ struct ConfigurationTests {
             (.drainSeconds, "nan"), (.lockTrustSeconds, "0.5"), (.hints, "maybe"), (.organization, "a b"),
             (.databaseURL, "mysql"), (.corsOrigins, "*"), (.corsOrigins, "https://a.example/"), (.corsOrigins, "null"),
             (.corsOrigins, "https://a.example,b.example"), (.bodyMemoryMiB, "31"),
+            (.leastIsolation, "strong"), (.readablePaths, "/opt,agents"),
         ]
     )
     func wrongValues(setting: Setting, value: String) throws {
@@ -166,6 +167,20 @@ struct ConfigurationTests {
         #expect(!all.usesHints)
         #expect(all.lockTrust == .milliseconds(1_500))
         #expect(all.maxWorkers == 7)
+    }
+
+    @Test("the files that the program is configured by are hidden from workers, whatever names them")
+    func hiddenFiles() throws {
+        let layers = try SettingLayers(
+            flags: [.upstreams: "models.json", .leastIsolation: "sandbox", .readablePaths: "/opt,/srv/agents"],
+            environment: ["TURNPIKE_DATABASE_URL_FILE": "/run/secrets/url"],
+            file: ("turnpike.json", "{}"),
+            read: { _ in "postgres://h/d" }
+        )
+        let floor = try Configuration(layers, host: "h", directory: "/etc/turnpike").floor
+        #expect(floor.least == .sandbox && floor.readable == ["/opt", "/srv/agents"])
+        let files = ["/etc/turnpike/turnpike.json", "/run/secrets/url", "/etc/turnpike/models.json"]
+        #expect(Set(floor.hidden) == Set(files))
     }
 
     @Test(

@@ -135,6 +135,25 @@ extension WorkerSuite {
             }
         }
 
+        @Test("a worker is shown others' workspaces neither by their name nor by a link")
+        func hidden() async throws {
+            try await withRig { rig in
+                try FileManager.default.createDirectory(atPath: "\(rig.root)/other", withIntermediateDirectories: true)
+                let link = FileManager.default.temporaryDirectory.appending(path: "link-\(UUID())").path
+                try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: rig.root)
+                defer { unlink(link) }
+                for path in [rig.root, "\(rig.root)/other", link, "\(link)/other"] {
+                    let (error, _) = try await rig.failStart(
+                        Rig.configuration("echo") {
+                            $0.isolation = .sandbox
+                            $0.readOnlyPaths = [Rig.double, path]
+                        }
+                    )
+                    #expect(error?.message.contains("read_only_paths must not show workspaces") == true, "\(path)")
+                }
+            }
+        }
+
         @Test("a bound on processes is refused for root where no control group can keep it")
         func processesOfRoot() {
             var configuration = AgentConfiguration(driver: .command, command: ["true"], storeMode: .none)
