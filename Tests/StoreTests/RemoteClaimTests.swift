@@ -89,17 +89,7 @@ struct RemoteClaimTests {
         _ conversation: String,
         as worker: RemoteWorker
     ) async throws {
-        let intake = try await fixture.store.accept(
-            TurnSubmission(
-                id: freshID(),
-                org: worker.org,
-                agent: try AgentID(agent),
-                conversation: try ConversationID(conversation),
-                run: nil,
-                input: TurnInput(text: "x"),
-                queueLimit: 100
-            )
-        )
+        let intake = try await Self.accept(fixture, agent, conversation, as: worker)
         let claim = Claim(
             number: intake.number,
             org: worker.org,
@@ -110,15 +100,74 @@ struct RemoteClaimTests {
             agentConfiguration: nil,
             agentVersion: 1
         )
-        let run = try await fixture.store.beginRemoteTerm(
+        #expect(try await Self.begin(fixture, claim, as: worker)?.turn != nil)
+    }
+
+    @discardableResult
+    private static func accept(
+        _ fixture: StoreFixture,
+        _ agent: String,
+        _ conversation: String,
+        as worker: RemoteWorker
+    ) async throws -> Intake {
+        try await fixture.store.accept(
+            TurnSubmission(
+                id: freshID(),
+                org: worker.org,
+                agent: try AgentID(agent),
+                conversation: try ConversationID(conversation),
+                run: nil,
+                input: TurnInput(text: "x"),
+                queueLimit: 100
+            )
+        )
+    }
+
+    private static func begin(
+        _ fixture: StoreFixture,
+        _ claim: Claim,
+        as worker: RemoteWorker
+    ) async throws -> RemoteRun? {
+        let run: ReplicaID = freshID()
+        return try await fixture.store.beginRemoteTerm(
             claim,
-            for: RemoteDemand(worker: worker, key: conversation, leaseSeconds: 60),
-            run: freshID(),
+            for: RemoteDemand(worker: worker, key: run.text, leaseSeconds: 60),
+            run: run,
             nonce: freshID(),
             deployment: freshID(),
             limits: AgentLimits()
         )
-        #expect(run?.turn != nil)
+    }
+
+    @Test("a turn for which workers have no capacity goes to other accounts so often, and no more")
+    func rerouted() async throws {
+        let fixture = try await StoreFixture.make()
+        var workers: [RemoteWorker] = []
+        for number in 1...4 {
+            workers.append(try await Self.worker(fixture, principal: "seat-\(number)", agents: ["a"]))
+        }
+        // All are there, so it is not for want of others that it ends.
+        for worker in workers { #expect(try await Self.claim(fixture, worker) == nil) }
+        try await Self.accept(fixture, "a", "c", as: workers[0])
+        for (worker, goesOn) in zip(workers, [true, true, false]) {
+            let claim = try #require(try await Self.claim(fixture, worker))
+            let run = try #require(try await Self.begin(fixture, claim, as: worker))
+            let turn = try #require(run.turn)
+            #expect(run.attempt == 1, "nothing ran, so no attempt was spent")
+            let rerouted = try await fixture.store.reroute(
+                turn: turn,
+                fence: run.fence,
+                events: [],
+                message: "full",
+                most: 2,
+                exclusion: .seconds(60)
+            )
+            guard case .done(let event) = rerouted else { throw Missing(description: "the fence is the run's") }
+            #expect((event != nil) == goesOn, "\(worker.account)")
+            guard goesOn else { break }
+            try await fixture.store.endIdle(run)
+            #expect(try await Self.claim(fixture, worker) == nil, "it is passed over")
+        }
     }
 
     @Test("a worker of default gets turns that were enqueued without an organization, and no other worker does")
