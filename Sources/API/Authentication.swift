@@ -30,10 +30,10 @@ struct Gate: Sendable {
             request: request,
             principal: principal,
             isWebSession: credential.isWebSession,
-            tenant: self.gateway.tenant(principal.org, by: actor)
-        ) {
-            try await self.authenticate(credential)?.may(scope) ?? false
-        }
+            tenant: self.gateway.tenant(principal.org, by: actor),
+            isStillAdmitted: { try await self.authenticate(credential)?.may(scope) ?? false },
+            lastingly: { try await self.gateway.streaming(credential.secret, $0) }
+        )
     }
 
     /// Lets a request in whose token is an operator's. Throws 401, 403, 503.

@@ -12,6 +12,24 @@ struct Call: Sendable {
     let tenant: Tenant
     /// Whether the token would still be let in, as of the last second. What lasts longer than that asks again.
     let isStillAdmitted: @Sendable () async throws -> Bool
+    /// Runs what lasts longer than that, and has the token looked after meanwhile.
+    let lastingly: @Sendable (_ body: () async throws -> Void) async throws -> Void
+
+    /// Follows a log as `Tenant.follow` does. Returns when the token would not be let in any more, too.
+    func follow(
+        _ number: ConversationNumber,
+        after: Int64,
+        turn: TurnID?,
+        keepalive: Duration,
+        _ body: (consuming [EventRecord]) async throws -> Bool
+    ) async throws {
+        try await self.lastingly {
+            try await self.tenant.follow(number, after: after, turn: turn, keepalive: keepalive) { batch in
+                guard try await self.isStillAdmitted() else { return false }
+                return try await body(batch)
+            }
+        }
+    }
 
     // MARK: - Path
 

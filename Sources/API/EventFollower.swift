@@ -29,8 +29,7 @@ struct EventFollower: Sendable {
             EventStream(writer).keepAlive(every: self.keepalive)
             var isOver = false
             do {
-                try await call.tenant.follow(number, after: after, turn: turn, keepalive: self.keepalive) { batch in
-                    guard try await call.isStillAdmitted() else { return false }
+                try await call.follow(number, after: after, turn: turn, keepalive: self.keepalive) { batch in
                     isOver = untilOutcome && batch.contains(where: \.isTerminal)
                     let frames = try Self.frames(batch)
                     // A reader may be slow for as long as the server bears it: what it waits for is held once, not twice.

@@ -6,7 +6,8 @@ import Store
 ///
 /// A reader always reads the log itself, after its cursor, so what it sees has no gap whatever this feed misses: a
 /// wake only says "look now". Conversations owned here wake their readers directly. For the others this replica tells
-/// the owner that it is interested, gets one coalesced hint per batch of events, and polls behind the hints.
+/// the owner that it is interested, gets one coalesced hint per batch of events, and polls behind the hints. The poll
+/// also looks at the tokens of those who read: one that is over ends its streams, silent ones too.
 final class EventFeed: Service {
     let name = "event feed"
 
@@ -31,9 +32,12 @@ final class EventFeed: Service {
         var interest: [ConversationNumber: [ReplicaID: ContinuousClock.Instant]] = [:]
         var nextWaiter = 0
         var nextPruning = ContinuousClock.now
+        /// Counts the looks that found a token over, so that one between asking a reader and its waiting is not missed.
+        var endings = 0
     }
 
     private let store: Store
+    private let tokens: TokenDesk
     private let hints: HintSender
     private let replica: ReplicaID
     private let limits: Limits
@@ -42,10 +46,19 @@ final class EventFeed: Service {
     private let state = Locked(State())
     private let pollSoon: WakeUp
 
-    init(store: Store, hints: HintSender, replica: ReplicaID, limits: Limits, reactor: Reactor, log: Logger) {
+    init(
+        store: Store,
+        tokens: TokenDesk,
+        hints: HintSender,
+        replica: ReplicaID,
+        limits: Limits,
+        reactor: Reactor,
+        log: Logger
+    ) {
         self.reactor = reactor
         self.pollSoon = WakeUp(reactor: reactor)
         self.store = store
+        self.tokens = tokens
         self.hints = hints
         self.replica = replica
         self.limits = limits
@@ -147,7 +160,7 @@ final class EventFeed: Service {
             if let value = try await read() { return value }
             let rest = deadline - ContinuousClock.now
             guard rest > .zero else { return nil }
-            _ = await self.wait(number, since: version, atMost: rest)
+            _ = await self.wait(number, since: version, nil, atMost: rest)
         }
         return nil
     }
@@ -164,12 +177,17 @@ final class EventFeed: Service {
         self.enter(number)
         defer { self.leave(number) }
         var cursor = after
+        var endings = self.endings
+        func ask(_ batch: consuming [EventRecord]) async throws -> Bool {
+            endings = self.endings
+            return try await body(batch)
+        }
         while !Task.isCancelled {
             let (version, coverage) = self.look(number, after: cursor)
             switch coverage {
             case .events(let batch):
                 let wanted = turn.map { turn in batch.filter { $0.turn == turn } } ?? batch
-                if !wanted.isEmpty, try await !body(wanted) { return }
+                if !wanted.isEmpty, try await !ask(wanted) { return }
                 cursor = batch.last?.seq ?? cursor
                 continue
             case .upToDate:
@@ -182,20 +200,22 @@ final class EventFeed: Service {
                 if let last = batch.last?.seq {
                     let hasMore =
                         batch.count == limit || batch.reduce(0) { $0 + $1.data.utf8.count } >= Self.batchBytes
-                    guard try await body(consume batch) else { return }
+                    guard try await ask(consume batch) else { return }
                     cursor = last
                     if hasMore { continue }
                 } else if try await reaching({ try await tenant.isDeleted(number) }) {
                     if let turn, let end = try await self.lastWord(of: turn, after: cursor, tenant) {
-                        _ = try await body([end])
+                        _ = try await ask([end])
                     }
                     return
                 }
             }
-            // The log is looked at again after each `keepalive`; whether its reader may still read, every second.
+            // The log is looked at again after each `keepalive`. Whether its reader may still read is asked every second,
+            // and at once when a token is found over.
             var patience = keepalive
-            while patience > .zero, await !self.wait(number, since: version, atMost: min(patience, Self.tick)) {
-                guard try await body([]) else { return }
+            while patience > .zero, await !self.wait(number, since: version, endings, atMost: min(patience, Self.tick))
+            {
+                guard try await ask([]) else { return }
                 patience -= Self.tick
             }
         }
@@ -230,6 +250,10 @@ final class EventFeed: Service {
         self.state.withLock { $0.topics[number]?.version ?? 0 }
     }
 
+    private var endings: Int {
+        self.state.withLock { $0.endings }
+    }
+
     /// What is known of the log after `cursor`, and the version to wait from.
     private func look(_ number: ConversationNumber, after cursor: Int64) -> (Int, RecentEvents.Coverage) {
         self.state.withLock { state in
@@ -237,11 +261,17 @@ final class EventFeed: Service {
         }
     }
 
-    /// Waits for a change after `version`; false when `patience` passed first.
-    private func wait(_ number: ConversationNumber, since version: Int, atMost patience: Duration) async -> Bool {
+    /// Waits for a change after `version`; false when `patience` passed first, or a token was found over after `endings`.
+    private func wait(
+        _ number: ConversationNumber,
+        since version: Int,
+        _ endings: Int?,
+        atMost patience: Duration
+    ) async -> Bool {
         let shot = OneShot<Void>()
         let id = self.state.withLock { state -> Int? in
             guard state.topics[number]?.version == version else { return nil }
+            if let endings, endings != state.endings { shot.resolve(()) }
             state.nextWaiter += 1
             state.topics[number]?.waiters[state.nextWaiter] = shot
             return state.nextWaiter
@@ -276,7 +306,8 @@ final class EventFeed: Service {
                 }
             }
             announced.keep(only: Set(followed))
-            await self.pollSoon.wait(atMost: followed.isEmpty ? .seconds(5) : self.limits.feedPoll, or: stop)
+            // Without readers nothing is asked, but the next one's token is looked after from its first moment on.
+            await self.pollSoon.wait(atMost: self.limits.feedPoll, or: stop)
         }
     }
 
@@ -285,7 +316,10 @@ final class EventFeed: Service {
         announced: inout Announcements
     ) async throws {
         let now = ContinuousClock.now
-        for (number, lastEvent, owner) in try await self.store.lastEvents(followed) {
+        let hashes = self.tokens.streamed
+        let (logs, grants) = try await self.store.look(at: followed, hashes: hashes)
+        if self.tokens.take(grants, of: hashes, readAt: now) { self.askReaders() }
+        for (number, lastEvent, owner) in logs {
             let waiters = self.state.withLock { state -> [OneShot<Void>] in
                 guard let known = state.topics[number]?.lastEvent, known < lastEvent else { return [] }
                 state.topics[number]?.lastEvent = lastEvent
@@ -297,5 +331,14 @@ final class EventFeed: Service {
                 self.hints.send(.follow(number, self.replica), to: owner)
             }
         }
+    }
+
+    /// Wakes all readers without a change: each asks whether it may go on, which costs no look at the database.
+    private func askReaders() {
+        let waiters = self.state.withLock { state in
+            state.endings += 1
+            return state.topics.values.flatMap(\.waiters.values)
+        }
+        for waiter in waiters { waiter.resolve(()) }
     }
 }

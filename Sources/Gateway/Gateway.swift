@@ -109,6 +109,12 @@ package struct Gateway: Sendable {
         try await self.tokens.authenticate(bearer)
     }
 
+    /// Runs `body`, which streams to whoever sent this bearer token; see `Tenant.follow`. When the token is over, the
+    /// stream is asked at once, not at the next second, whether it may go on.
+    package func streaming(_ bearer: String, _ body: () async throws -> Void) async rethrows {
+        try await self.tokens.streaming(bearer, body)
+    }
+
     /// Whether this replica should get traffic: not draining, PostgreSQL reachable, locks trusted. The text says why
     /// not.
     package func readiness() async -> String? {

@@ -50,13 +50,15 @@ extension Gateway {
             reactor: platform.reactor,
             log: platform.log
         )
-        let tools = Self.tools(configuration, on: platform, store: store, hints: hints)
+        let tokens = TokenDesk(store: store)
+        let tools = Self.tools(configuration, on: platform, store: store, tokens: tokens, hints: hints)
         let agents = AgentDirectory(store: store)
         self.configuration = configuration
         self.log = tools.log
         self.metrics = tools.metrics
         self.store = store
         self.hints = hints
+        self.tokens = tokens
         self.agentDirectory = agents
         (self.feed, self.approvals, self.registry, self.leases) = (
             tools.feed, tools.approvals, tools.registry, tools.leases
@@ -100,7 +102,6 @@ extension Gateway {
             hostAccounts: self.accounts.host,
             tools: tools
         )
-        self.tokens = TokenDesk(store: store)
         self.checker = AgentChecker(workers: platform.workers)
         tools.leases.whenRestored { [caretaker] in
             tools.wakeDispatcher.signal()
@@ -114,6 +115,7 @@ extension Gateway {
         _ configuration: GatewayConfiguration,
         on platform: GatewayPlatform,
         store: Store,
+        tokens: TokenDesk,
         hints: HintSender
     ) -> SessionTools {
         let (limits, log, metrics) = (configuration.limits, platform.log, platform.metrics)
@@ -136,6 +138,7 @@ extension Gateway {
             ),
             feed: EventFeed(
                 store: store,
+                tokens: tokens,
                 hints: hints,
                 replica: configuration.replica,
                 limits: limits,

@@ -3,17 +3,23 @@ import Runtime
 import Store
 
 /// Tells who a bearer token speaks for. Remembers an answer for less than a second, so that a revocation is in force
-/// everywhere within one.
+/// everywhere within one. The tokens of open streams are read again sooner than that, whether anything is streamed or
+/// not: by the event feed, in the round trip with which it looks after the streams anyway.
 final class TokenDesk: Sendable {
     private struct Entry {
         let grant: TokenGrant?
         let readAt: ContinuousClock.Instant
-        var usedAt: ContinuousClock.Instant
+    }
+
+    private struct State {
+        var entries: [[UInt8]: Entry] = [:]
+        /// How many streams are open that were let in with a token.
+        var streams: [[UInt8]: Int] = [:]
     }
 
     private let store: Store
     private let lifetime: Duration
-    private let entries = Locked<[[UInt8]: Entry]>([:])
+    private let state = Locked(State())
 
     init(store: Store, lifetime: Duration = .milliseconds(800)) {
         self.store = store
@@ -25,30 +31,56 @@ final class TokenDesk: Sendable {
         guard let secret = TokenSecret(bearer) else { return nil }
         let hash = secret.hash
         let now = ContinuousClock.now
-        let (known, others) = self.entries.withLock { entries in
-            let known = entries[hash].flatMap { now - $0.readAt < self.lifetime ? $0 : nil }
-            entries[hash]?.usedAt = now
-            return (known, known == nil ? self.due(entries, at: now) : [])
+        let (known, others) = self.state.withLock { state in
+            let known = state.entries[hash].flatMap { now - $0.readAt < self.lifetime ? $0 : nil }
+            return (known, known == nil ? self.due(state, at: now) : [])
         }
         if let known { return Self.principal(known.grant) }
         let hashes = [hash] + others.filter { $0 != hash }
         let grants = try await reaching { try await self.store.grants(hashes: hashes) }
-        self.entries.withLock { entries in
-            if entries.count > 10_000 { entries = [:] }
-            for hash in hashes {
-                entries[hash] = Entry(grant: grants[hash], readAt: now, usedAt: entries[hash]?.usedAt ?? now)
-            }
-        }
+        self.take(grants, of: hashes, readAt: now)
         return Self.principal(grants[hash])
     }
 
-    /// Tokens in use that will have to be read again within the second. They are read along: each open stream looks
-    /// after its token once a second, and a thousand of them cost one look, not a thousand.
-    private func due(_ entries: [[UInt8]: Entry], at now: ContinuousClock.Instant) -> [[UInt8]] {
-        let used = entries.lazy.filter { _, entry in
-            entry.grant != nil && now - entry.usedAt < .seconds(2) && now - entry.readAt > self.lifetime / 2
+    /// Tokens of streams that will have to be read again within the second, for want of the feed's looks. They are read
+    /// along: a thousand streams cost one look, not a thousand.
+    private func due(_ state: State, at now: ContinuousClock.Instant) -> [[UInt8]] {
+        let due = state.streams.keys.lazy.filter { hash in
+            state.entries[hash].map { now - $0.readAt > self.lifetime / 2 } ?? true
         }
-        return used.prefix(1_000).map(\.key)
+        return Array(due.prefix(1_000))
+    }
+
+    // MARK: - Open streams
+
+    /// Runs `body`, which streams to whoever sent this bearer token.
+    func streaming(_ bearer: String, _ body: () async throws -> Void) async rethrows {
+        guard let hash = TokenSecret(bearer)?.hash else { return try await body() }
+        self.state.withLock { $0.streams[hash, default: 0] += 1 }
+        defer {
+            self.state.withLock { state in
+                let rest = (state.streams[hash] ?? 1) - 1
+                state.streams[hash] = rest > 0 ? rest : nil
+            }
+        }
+        try await body()
+    }
+
+    /// The hashes of the tokens that open streams were let in with.
+    var streamed: [[UInt8]] {
+        self.state.withLock { Array($0.streams.keys) }
+    }
+
+    /// Takes what a look that began at `readAt` has found of these tokens. Returns whether any of them is over.
+    @discardableResult
+    func take(_ grants: [[UInt8]: TokenGrant], of hashes: [[UInt8]], readAt: ContinuousClock.Instant) -> Bool {
+        self.state.withLock { state in
+            if state.entries.count > 10_000 { state.entries = [:] }
+            for hash in hashes where (state.entries[hash]?.readAt ?? readAt) <= readAt {
+                state.entries[hash] = Entry(grant: grants[hash], readAt: readAt)
+            }
+        }
+        return hashes.contains { grants[$0] == nil }
     }
 
     private static func principal(_ grant: TokenGrant?) -> Principal? {

@@ -31,14 +31,22 @@ extension Store {
         )
     }
 
-    /// The newest event numbers of conversations that this replica's readers follow but does not own, and their
-    /// owners.
-    package func lastEvents(_ numbers: [ConversationNumber]) async throws -> [(ConversationNumber, Int64, ReplicaID?)] {
-        try await self.pool.query(
-            """
+    /// What a replica asks for its readers, in one round trip: the newest event numbers of the conversations that they
+    /// follow, and their owners; and the grants of the tokens with these hashes, with which they were let in.
+    package func look(
+        at numbers: [ConversationNumber],
+        hashes: [[UInt8]]
+    ) async throws -> (logs: [(ConversationNumber, Int64, ReplicaID?)], grants: [[UInt8]: TokenGrant]) {
+        let logs: Query = """
             SELECT id, last_event, owner_replica FROM turnpike.conversations
             WHERE id = ANY (\(numbers.map(\.value))::bigint[])
             """
-        ).map { (ConversationNumber(try $0.get("id")), try $0.get("last_event"), try $0.optionalID("owner_replica")) }
+        let answers = try await self.pool.pipeline([logs] + (hashes.isEmpty ? [] : [Self.grantsQuery(hashes)]))
+        return (
+            try answers[0].map {
+                (ConversationNumber(try $0.get("id")), try $0.get("last_event"), try $0.optionalID("owner_replica"))
+            },
+            hashes.isEmpty ? [:] : try Self.grants(answers[1])
+        )
     }
 }

@@ -24,17 +24,22 @@ extension Store {
 
     /// The same for several at once, by hash.
     package func grants(hashes: [[UInt8]]) async throws -> [[UInt8]: TokenGrant] {
-        let rows = try await self.pool.query(
-            """
-            SELECT h.hash, t.token, t.org, array_to_string(t.scopes, ' ') AS scopes, t.account,
-                floor(extract(epoch FROM least(t.expires_at, p.expires_at)))::bigint AS expires_at
-            FROM unnest(\(hashes)::bytea[]) AS h (hash)
-            JOIN turnpike.tokens t ON t.hash = h.hash OR t.previous_hash = h.hash AND t.previous_until > now()
-            LEFT JOIN turnpike.tokens p ON p.token = t.parent
-            WHERE t.revoked_at IS NULL AND coalesce(t.expires_at > now(), true)
-                AND p.revoked_at IS NULL AND coalesce(p.expires_at > now(), true)
-            """
-        )
+        try Self.grants(try await self.pool.query(Self.grantsQuery(hashes)))
+    }
+
+    static func grantsQuery(_ hashes: [[UInt8]]) -> Query {
+        """
+        SELECT h.hash, t.token, t.org, array_to_string(t.scopes, ' ') AS scopes, t.account,
+            floor(extract(epoch FROM least(t.expires_at, p.expires_at)))::bigint AS expires_at
+        FROM unnest(\(hashes)::bytea[]) AS h (hash)
+        JOIN turnpike.tokens t ON t.hash = h.hash OR t.previous_hash = h.hash AND t.previous_until > now()
+        LEFT JOIN turnpike.tokens p ON p.token = t.parent
+        WHERE t.revoked_at IS NULL AND coalesce(t.expires_at > now(), true)
+            AND p.revoked_at IS NULL AND coalesce(p.expires_at > now(), true)
+        """
+    }
+
+    static func grants(_ rows: [Row]) throws -> [[UInt8]: TokenGrant] {
         var grants: [[UInt8]: TokenGrant] = [:]
         for row in rows {
             grants[try row.get("hash")] = TokenGrant(
