@@ -116,6 +116,8 @@ extension APIError {
             self.decision = decision
         case .approvalOver(let state): self.init(410, "expired", Self.over(state))
         case .lacksScope(let scope): self.init(403, "forbidden", "the token lacks the scope \(scope.rawValue)")
+        case .outlives:
+            self.init(403, "forbidden", "the token lasts longer than yours: rotate it with another, or revoke it")
         case .invalid(let member, let problem): self = .invalid(member, problem)
         case .agentNotConfigured(let agent):
             self.init(

@@ -38,18 +38,14 @@ struct TokenRoutes: Sendable {
     }
 
     /// `POST /v1/tokens/{token}/rotate` with `{overlap_seconds?}`: another secret, shown only here. The one before
-    /// stays good for that long, an hour if nothing is said; with 0 it is over on every replica within a second. The token
-    /// ends no later than the caller's own from then on.
+    /// stays good for that long, an hour if nothing is said; with 0 it is over on every replica within a second. When the
+    /// token ends stays as it was; who could not have made one that lasts as long, or allows as much, is refused.
     func rotate(_ call: Call) async throws -> Response {
         let id = try call.id("token", TokenID.self)
         _ = try call.query()
         let body = call.request.body.isEmpty ? nil : try JSONMembers(call.json(), known: ["overlap_seconds"])
         let overlap = try body?.integer("overlap_seconds", in: 0...2_592_000) ?? 3_600
-        let (record, secret) = try await call.tenant.rotateToken(
-            id,
-            overlap: .seconds(overlap),
-            notAfter: call.principal.expiresAt
-        )
+        let (record, secret) = try await call.tenant.rotateToken(id, overlap: .seconds(overlap), for: call.principal)
         return .json(JSONWriter.object { $0.member("token") { $0.members(of: record, secret: secret) } })
     }
 

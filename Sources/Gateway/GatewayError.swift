@@ -35,6 +35,8 @@ package enum GatewayError: Error, Sendable, Hashable {
     case approvalOver(ApprovalState)
     /// What was asked for needs more than the caller may.
     case lacksScope(Scope)
+    /// The token lasts longer than the one that asked for its secret.
+    case outlives
     /// A member of the request is wrong: its path and a sentence.
     case invalid(member: String, problem: String)
     /// The agent does not exist.

@@ -8,18 +8,27 @@ extension Tenant {
     }
 
     /// Gives a token another secret and returns it, which is shown only here; the one before is good for `overlap`
-    /// more, and the token until `notAfter`, in seconds since 1970, if nothing ends it before. Throws `notFound`, also for
-    /// a token that works no longer.
+    /// more. `principal` learns it, so the token must not do what they may not, nor outlast their own. Throws `notFound`,
+    /// also for a token that works no longer, `lacksScope` and `outlives`.
     package func rotateToken(
         _ id: TokenID,
         overlap: Duration,
-        notAfter: Int64?
+        for principal: Principal
     ) async throws -> (record: TokenRecord, secret: String) {
         let secret = TokenSecret.make()
-        let rotated = try await reaching {
-            try await self.store.rotateToken(id, hash: secret.hash, overlap: overlap, notAfter: notAfter)
+        let bounds = TokenBounds(
+            scopes: Set(Scope.allCases.filter(principal.may)),
+            notAfter: principal.expiresAt
+        )
+        let rotation = try await reaching {
+            try await self.store.rotateToken(id, hash: secret.hash, overlap: overlap, within: bounds)
         }
-        guard let rotated else { throw GatewayError.notFound("token") }
-        return (rotated, secret.text)
+        switch rotation {
+        case .rotated(let record): return (record, secret.text)
+        case .missing: throw GatewayError.notFound("token")
+        case .outlives: throw GatewayError.outlives
+        // Who administers an organization may do everything else in it.
+        case .allowsMore: throw GatewayError.lacksScope(.operator)
+        }
     }
 }

@@ -15,6 +15,30 @@ package struct TokenGrant: Sendable, Hashable {
     package let expiresAt: Int64?
 }
 
+/// What somebody may hand out: no more than they have, and not for longer than they have it.
+package struct TokenBounds: Sendable, Hashable {
+    /// The scopes that they have.
+    package var scopes: Set<Scope>
+    /// When theirs ends, in seconds since 1970; nil when it does not.
+    package var notAfter: Int64?
+
+    package init(scopes: Set<Scope>, notAfter: Int64? = nil) {
+        self.scopes = scopes
+        self.notAfter = notAfter
+    }
+}
+
+/// What became of the wish for another secret.
+package enum TokenRotation: Sendable, Hashable {
+    case rotated(TokenRecord)
+    /// There is no such token, or it works no longer, or is a session itself.
+    case missing
+    /// It ends later than the bounds say.
+    case outlives
+    /// It has a scope that is not within the bounds.
+    case allowsMore
+}
+
 extension Store {
     /// The grant of the token with this hash; nil when there is none, or it expired or was revoked, or the token that
     /// opened it did.
@@ -122,31 +146,44 @@ extension TenantStore {
     }
 
     /// Gives a token another secret. The one before stays good for `overlap`, and the sessions that were opened with it
-    /// no longer than it. The token ends at `notAfter` at the latest, in seconds since 1970. Nil when there is no such
-    /// token, or it works no longer, or is a session itself.
+    /// no longer than it. What the token allows and when it ends stay as they are, so whoever learns the secret must be
+    /// within `bounds`.
     package func rotateToken(
         _ id: TokenID,
         hash: [UInt8],
         overlap: Duration,
-        notAfter: Int64? = nil
-    ) async throws -> TokenRecord? {
+        within bounds: TokenBounds
+    ) async throws -> TokenRotation {
         let entry = try self.entry(.tokenRotate, id.text, ["overlap_seconds": .integer(overlap.milliseconds / 1_000)])
-        return try await self.pool.query(
+        let scopes = bounds.scopes.map(\.rawValue).sorted()
+        let rows = try await self.pool.query(
             """
-            WITH rotated AS (
-                UPDATE turnpike.tokens SET hash = \(hash)::bytea, previous_hash = hash,
-                    previous_until = now() + \(overlap.milliseconds)::bigint * interval '1 millisecond',
-                    expires_at = least(expires_at, to_timestamp(\(notAfter)::bigint))
+            WITH found AS (
+                SELECT t.token, t.scopes <@ \(scopes)::text[] AS is_covered,
+                    coalesce(floor(extract(epoch FROM t.expires_at)) <= \(bounds.notAfter)::bigint,
+                        \(bounds.notAfter)::bigint IS NULL) AS is_in_time
+                FROM turnpike.tokens t
                 WHERE org = \(self.org.text)::text AND token = \(id.text)::uuid AND parent IS NULL
                     AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
-                RETURNING *
+                FOR UPDATE
+            ), rotated AS (
+                UPDATE turnpike.tokens t SET hash = \(hash)::bytea, previous_hash = hash,
+                    previous_until = now() + \(overlap.milliseconds)::bigint * interval '1 millisecond'
+                FROM found f WHERE t.org = \(self.org.text)::text AND t.token = f.token AND f.is_covered AND f.is_in_time
+                RETURNING t.*
             ), shortened AS (
                 UPDATE turnpike.tokens s SET expires_at = least(s.expires_at, r.previous_until)
                 FROM rotated r WHERE s.parent = r.token
             ), \(auditing: entry, of: "rotated")
-            SELECT \(unescaped: Self.tokenColumns) FROM rotated
+            SELECT f.is_covered, f.is_in_time, r.* FROM found f LEFT JOIN (
+                SELECT \(unescaped: Self.tokenColumns) FROM rotated
+            ) r USING (token)
             """
-        ).first.map(self.token)
+        )
+        guard let row = rows.first else { return .missing }
+        guard try row.get("is_covered") else { return .allowsMore }
+        guard try row.get("is_in_time") else { return .outlives }
+        return .rotated(try self.token(row))
     }
 
     private static var tokenColumns: String {

@@ -74,7 +74,7 @@ struct AuditTests {
         }
     }
 
-    @Test("a token that another made or rotated ends no later than that one")
+    @Test("a token that another made ends no later, and one that lasts longer is not that one's to rotate")
     func lifetimes() async throws {
         try await APIFixture.with { fixture in
             func make(_ maker: Probe, _ body: String) async throws -> (token: JSONValue, probe: Probe) {
@@ -91,16 +91,30 @@ struct AuditTests {
                 let childsEnd = try #require(child.token["expires_at"]?.text)
                 #expect(childsEnd <= end)
             }
-            let brief = try await make(short.probe, #"{"name":"b","scopes":["turns"],"expires_in_seconds":5}"#)
+            let brief = try await make(short.probe, #"{"name":"b","scopes":["turns"],"expires_in_seconds":60}"#)
             let briefsEnd = try #require(brief.token["expires_at"]?.text)
             #expect(briefsEnd < end)
-            // What has no end of its own gets one with a secret that such a token may know.
+            // A secret that does not end is none that such a token may know; nor does the token end any sooner for it.
             let lasting = try await make(fixture.client, #"{"name":"l","scopes":["turns"]}"#)
-            #expect(lasting.token["expires_at"]?.text == nil)
-            let id = try #require(lasting.token["id"]?.text)
-            let rotated = try await short.probe.send("POST", "/v1/tokens/\(id)/rotate").json()["token"]
-            let rotatedsEnd = try #require(rotated?["expires_at"]?.text)
-            #expect(rotatedsEnd <= end)
+            let refused = try await short.probe.send("POST", Self.rotation(of: lasting.token))
+            #expect(refused.status == 403 && refused.code == "forbidden" && refused.text.contains("lasts longer"))
+            #expect(try await lasting.probe.send("GET", "/v1/session").status == 200)
+            let listed = try await fixture.client.send("GET", "/v1/tokens").json()["tokens"]?.elements
+            let shown = try #require(listed?.first { $0["id"] == lasting.token["id"] })
+            #expect(shown["expires_at"]?.text == nil)
+            let rotated = try await fixture.client.send("POST", Self.rotation(of: lasting.token)).json()["token"]
+            #expect(rotated?["secret"]?.text != nil && rotated?["expires_at"]?.text == nil)
+            // Its own is; and what ends before it does.
+            for (token, expected) in [(short.token, end), (brief.token, briefsEnd)] {
+                let own = try await short.probe.send("POST", Self.rotation(of: token)).json()["token"]
+                #expect(own?["expires_at"]?.text == expected)
+            }
+            // Who administers an organization runs no installation, and gets no token of somebody who does.
+            let operators = try await make(fixture.client, #"{"name":"o","scopes":["operator"]}"#)
+            let admin = try await fixture.client(of: fixture.org.text, [.admin])
+            let climbed = try await admin.send("POST", Self.rotation(of: operators.token))
+            #expect(climbed.status == 403 && climbed.text.contains("operator"))
+            #expect(try await operators.probe.send("GET", "/v1/replicas").status == 200)
         }
     }
 

@@ -57,9 +57,10 @@ struct AuditTests {
             lifetime: .seconds(60),
             parent: fixture.token
         )
-        _ = try await tenant.rotateToken(fixture.token, hash: hashes[1], overlap: .seconds(60))
+        _ = try await tenant.rotateToken(fixture.token, hash: hashes[1], overlap: .seconds(60), within: everything)
         for _ in 0..<2 { #expect(try await tenant.revokeToken(fixture.token)) }
-        #expect(try await tenant.rotateToken(fixture.token, hash: hashes[2], overlap: .zero) == nil)
+        let late = try await tenant.rotateToken(fixture.token, hash: hashes[2], overlap: .zero, within: everything)
+        #expect(late == .missing)
         for _ in 0..<2 {
             _ = try await tenant.decideApproval(fixture.approval, option: "once", reason: nil, by: fixture.token)
         }
@@ -142,6 +143,9 @@ struct AuditTests {
     }
 }
 
+/// Of a token that allows everything and does not end.
+let everything = TokenBounds(scopes: Set(Scope.allCases))
+
 @Suite("Tokens and organizations")
 struct TokenTests {
     private static func hash(_ number: UInt8) -> [UInt8] { [UInt8](repeating: number, count: 32) }
@@ -160,20 +164,68 @@ struct TokenTests {
             lifetime: .seconds(600),
             parent: token
         )
-        #expect(try await tenant.rotateToken(session, hash: Self.hash(9), overlap: .zero) == nil)
-        let rotated = try await tenant.rotateToken(token, hash: Self.hash(3), overlap: .seconds(600))
-        #expect(rotated?.id == token && rotated?.expiresAt == nil)
+        let none = try await tenant.rotateToken(session, hash: Self.hash(9), overlap: .zero, within: everything)
+        #expect(none == .missing)
+        let rotated = try await tenant.rotateToken(
+            token,
+            hash: Self.hash(3),
+            overlap: .seconds(600),
+            within: everything
+        )
+        guard case .rotated(let record) = rotated else { throw FixtureError.noTerm }
+        #expect(record.id == token && record.expiresAt == nil)
         let both = try await store.grants(hashes: [Self.hash(1), Self.hash(3), Self.hash(4)])
         #expect(both.mapValues(\.token) == [Self.hash(1): token, Self.hash(3): token])
         #expect(try await store.grant(hash: Self.hash(2))?.token == session)
         // Only the newest two are good, and without an overlap one.
-        _ = try await tenant.rotateToken(token, hash: Self.hash(4), overlap: .zero)
+        _ = try await tenant.rotateToken(token, hash: Self.hash(4), overlap: .zero, within: everything)
         #expect(try await store.grant(hash: Self.hash(1)) == nil)
         #expect(try await store.grant(hash: Self.hash(3)) == nil)
         #expect(try await store.grant(hash: Self.hash(4))?.token == token)
         #expect(try await store.grant(hash: Self.hash(2)) == nil)
         #expect(try await tenant.revokeToken(token))
         #expect(try await store.grant(hash: Self.hash(4)) == nil)
+    }
+
+    @Test("a token beyond its caller's bounds keeps its secret, its scopes and its end")
+    func bounds() async throws {
+        let fixture = try await StoreFixture.make()
+        let (store, tenant) = (fixture.store, fixture.tenant)
+        let (lasting, brief): (TokenID, TokenID) = (freshID(), freshID())
+        _ = try await tenant.createToken(
+            lasting,
+            name: "l",
+            hash: Self.hash(1),
+            scopes: [.turns, .operator],
+            lifetime: nil
+        )
+        _ = try await tenant.createToken(
+            brief,
+            name: "b",
+            hash: Self.hash(2),
+            scopes: [.turns],
+            lifetime: .seconds(600)
+        )
+        let end = try #require(try await store.grant(hash: Self.hash(2))?.expiresAt)
+        func rotate(_ token: TokenID, _ hash: UInt8, _ bounds: TokenBounds) async throws -> TokenRotation {
+            try await tenant.rotateToken(token, hash: Self.hash(hash), overlap: .zero, within: bounds)
+        }
+        let administrators: Set<Scope> = [.turns, .agents, .admin]
+        #expect(try await rotate(lasting, 8, TokenBounds(scopes: administrators)) == .allowsMore)
+        let brieflyAll = TokenBounds(scopes: Set(Scope.allCases), notAfter: end)
+        #expect(try await rotate(lasting, 8, brieflyAll) == .outlives)
+        #expect(try await rotate(brief, 8, TokenBounds(scopes: administrators, notAfter: end - 1)) == .outlives)
+        let grants = try await store.grants(hashes: [1, 2, 8].map(Self.hash))
+        #expect(grants.mapValues(\.token) == [Self.hash(1): lasting, Self.hash(2): brief])
+        #expect(grants[Self.hash(1)]?.expiresAt == nil)
+        // A token may be given another secret by somebody who lasts exactly as long: itself, for one.
+        _ = try await rotate(brief, 3, TokenBounds(scopes: administrators, notAfter: end))
+        #expect(try await store.grant(hash: Self.hash(3))?.expiresAt == end)
+        _ = try await rotate(lasting, 4, everything)
+        let grant = try await store.grant(hash: Self.hash(4))
+        #expect(grant?.expiresAt == nil && grant?.scopes == [.turns, .operator])
+        let entries = try await tenant.audit(before: .max, limit: 10).map(\.action)
+        #expect(entries.count { $0 == "token.rotate" } == 2)
     }
 
     @Test("32 callers that make one organization at the same moment make one, with one default agent")

@@ -64,8 +64,9 @@ struct TenantCall: Sendable, CustomTestStringConvertible {
         },
         TenantCall("tokens()") { store, _ in try await store.tokens() },
         TenantCall("revokeToken(_:)") { try await $0.revokeToken($1.token) },
-        TenantCall("rotateToken(_:hash:overlap:notAfter:)") {
-            try await $0.rotateToken($1.token, hash: [UInt8](repeating: 3, count: 32), overlap: .zero) as Any
+        TenantCall("rotateToken(_:hash:overlap:within:)") {
+            let hash = [UInt8](repeating: 3, count: 32)
+            return try await $0.rotateToken($1.token, hash: hash, overlap: .zero, within: everything)
         },
         TenantCall("audit(before:limit:)") { store, fixture in
             // The other organization has entries of its own.

@@ -259,7 +259,7 @@ extension Operation {
             .json("Quotas")
         ),
         "POST /v1/tokens/{token}/rotate": Operation(
-            "Give a token another secret, until the caller's own ends; the one before stays good for a while.",
+            "Give a token that lasts no longer than the caller's another secret; the one before stays good for a while.",
             body: "Rotation",
             isBodyOptional: true,
             .json("OneToken")
