@@ -79,11 +79,10 @@ struct ApprovalCommands: Sendable {
         try await self.context.client().perform(call)
     }
 
-    /// The arguments on one line, cut.
+    /// The arguments on one line.
     private static func brief(_ arguments: JSONValue?) -> String {
         guard let arguments, arguments != .null, let text = try? Console.json(arguments) else { return "" }
-        let line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
-        return line.count > 60 ? line.prefix(59) + "…" : line
+        return text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     }
 
     private var wantsJSON: Bool { self.context.invocation.has("--json") }

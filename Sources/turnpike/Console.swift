@@ -38,19 +38,15 @@ enum Console {
         return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
     }
 
-    /// A table for people: the head's columns, each as wide as its widest cell.
+    /// A table for people, cut to the terminal where standard output is one; whoever reads from a pipe gets all of it.
     static func table(_ head: [String], _ rows: [[String]]) -> String {
-        let all = [head] + rows.map { $0.map(ChatRenderer.printable) }
-        let widths = head.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            let cells = zip(row, widths).map { $0 + String(repeating: " ", count: max(0, $1 - $0.count)) }
-            return cells.joined(separator: "  ").trimmedEnd + "\n"
-        }.joined()
+        Table(head: head, rows: rows).text(width: self.width)
     }
-}
 
-extension String {
-    fileprivate var trimmedEnd: String {
-        String(self.reversed().drop { $0 == " " }.reversed())
+    /// The columns of the terminal on standard output; nil when it is none, or does not say.
+    private static var width: Int? {
+        var size = winsize()
+        guard self.isTerminal, ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        return Int(size.ws_col)
     }
 }

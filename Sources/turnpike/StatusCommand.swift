@@ -37,8 +37,7 @@ struct StatusCommand: Sendable {
             letters.prefix(20).map { item in
                 [
                     item["turn"]?.text ?? "?", item["agent"]?.text ?? "", item["code"]?.text ?? "",
-                    item["died_at"]?.text ?? "", item["redriven_as"]?.text ?? "-",
-                    String((item["message"]?.text ?? "").prefix(80)),
+                    item["died_at"]?.text ?? "", item["redriven_as"]?.text ?? "-", item["message"]?.text ?? "",
                 ]
             }
         )

@@ -25,7 +25,7 @@ struct WorkersCommand: Sendable {
         let circuits = Listing.items(answer, "circuits").map { item in
             [
                 item["organization"]?.text ?? "-", item["agent"]?.text ?? "?", item["state"]?.text ?? "?",
-                self.text(item["failures"]), String((item["last_error"]?.text ?? "").prefix(200)),
+                self.text(item["failures"]), item["last_error"]?.text ?? "",
             ]
         }
         guard !circuits.isEmpty else { return text }
