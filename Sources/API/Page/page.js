@@ -100,6 +100,7 @@ class TurnView {
     for (const close of this.questions.values()) close("no longer asked");
     if (outcome.state === "completed") this.tell("");
     else if (outcome.state === "cancelled") this.tell("cancelled");
+    else if (outcome.code === "interrupted") this.tell("interrupted");
     else this.tell(`${outcome.code}: ${outcome.message}`, true);
   }
 
@@ -235,12 +236,19 @@ function apply(type, data) {
       if (other.seq > view.seq && other.ahead > 0) other.queued(other.ahead - 1);
     }
   }
-  $("stop").disabled = !running();
+  showChoices();
   if (stays) toEnd();
 }
 
 function running() {
   return ordered().find((view) => !view.isOver && view.ahead === 0);
+}
+
+// What can be done about a turn that runs: end it, and with a message say something instead.
+function showChoices() {
+  const isRunning = running() !== undefined;
+  $("stop").disabled = !isRunning;
+  $("interrupt").hidden = !isRunning;
 }
 
 function link(state, text) {
@@ -311,7 +319,7 @@ async function open(agent, id) {
   $("empty").hidden = false;
   $("older").hidden = true;
   $("problem").textContent = "";
-  $("stop").disabled = true;
+  showChoices();
   $("title").textContent = `${agent} / ${id}`;
   document.title = `${id} · Turnpike`;
   link("", "");
@@ -349,11 +357,11 @@ function report(refusal) {
   $("problem").textContent = refusal.message;
 }
 
-async function send(text) {
+async function send(text, isInterrupting) {
   const { agent, id, generation } = room;
   // The key makes a repeated request the same turn, so that a lost answer costs nothing.
   const { turn } = await call("POST", `${pathOf(agent, id)}/turns`, {
-    body: { input: text, client_key: crypto.randomUUID() },
+    body: { input: text, client_key: crypto.randomUUID(), ...(isInterrupting && { on_busy: "interrupt" }) },
     tries: 6,
   });
   if (generation !== room.generation) return;
@@ -363,7 +371,7 @@ async function send(text) {
   if (!view.lastEvent) view.queued(turn.position);
   place(view);
   toEnd();
-  $("stop").disabled = !running();
+  showChoices();
   if (!room.source) {
     follow();
     listConversations().catch(report);
@@ -514,20 +522,22 @@ function fit() {
   $("input").style.height = `${$("input").scrollHeight + 2}px`;
 }
 
-async function submit(event) {
+async function submit(event, isInterrupting = false) {
   event?.preventDefault();
   const text = $("input").value;
   if (!text.trim() || $("send").disabled) return;
   $("problem").textContent = "";
   $("send").disabled = true;
+  $("interrupt").disabled = true;
   try {
-    await send(text);
+    await send(text, isInterrupting);
     $("input").value = "";
     fit();
   } catch (refusal) {
     report(refusal);
   }
   $("send").disabled = false;
+  $("interrupt").disabled = false;
   focusInput();
 }
 
@@ -542,11 +552,13 @@ function begin() {
     listConversations().catch(report);
     startNew();
   };
-  $("composer").onsubmit = submit;
+  $("composer").onsubmit = (event) => submit(event);
+  $("interrupt").onclick = (event) => submit(event, true);
   $("stop").onclick = () => running() && cancelTurn(running().id);
   $("input").oninput = fit;
   $("input").onkeydown = (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    submit(event, event.ctrlKey || event.metaKey);
   };
   document.onkeydown = (event) => {
     if (event.key !== "Escape") return;

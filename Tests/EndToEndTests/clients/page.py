@@ -108,6 +108,42 @@ def queue_and_stop(one, other):
     expect(last(other).locator(".reply")).to_contain_text("waiting")
 
 
+def interrupt(one, other):
+    """While a turn runs, a message may end it and what waits, by a button and by keys; else there is no such button."""
+    button = one.get_by_role("button", name="Interrupt")
+    expect(button).to_be_hidden()
+    for way in ("click", "tab", "keys"):
+        say(one, "/slow 60")
+        expect(last(one).locator(".state")).to_have_text("working…")
+        say(one, "nobody hears this")
+        expect(last(one).locator(".state")).to_contain_text("queued, 1 ahead")
+        expect(button).to_be_visible()
+        message = one.get_by_label("Message")
+        message.fill(f"instead, by {way}")
+        shoot(one, f"interrupt-{way}")
+        if way == "click":
+            button.click()
+        elif way == "tab":
+            message.press("Tab")
+            expect(one.get_by_role("button", name="Send")).to_be_focused()
+            one.keyboard.press("Tab")
+            expect(button).to_be_focused()
+            one.keyboard.press("Enter")
+        else:
+            message.press("Control+Enter")
+        expect(message).to_have_value("")
+        for tab in (one, other):
+            turns = tab.locator("article.turn")
+            expect(last(tab).locator(".reply")).to_contain_text(f"instead, by {way}")
+            for place in (-2, -3):
+                expect(turns.nth(place).locator(".state")).to_have_text("interrupted")
+        expect(button).to_be_hidden()
+    # Without anything to interrupt, the keys send.
+    one.get_by_label("Message").fill("nothing runs")
+    one.get_by_label("Message").press("Control+Enter")
+    expect(last(other).locator(".reply")).to_contain_text("nothing runs")
+
+
 def come_back(context, tab):
     """A lost connection is taken up where it broke, and a reload shows the same conversation."""
     context.set_offline(True)
@@ -159,6 +195,18 @@ def narrow(tab):
     expect(tab.get_by_label("Message")).to_be_visible()
     fits(tab)
     shoot(tab, "narrow-conversation")
+    say(tab, "/slow 60")
+    tab.get_by_label("Message").fill("instead, in a narrow window")
+    # All that can be done is within reach, and what is typed can be read.
+    assert tab.get_by_label("Message").bounding_box()["width"] > 300
+    for name in ("Send", "Interrupt", "Stop"):
+        button = tab.get_by_role("button", name=name)
+        expect(button).to_be_visible()
+        box = button.bounding_box()
+        assert 0 <= box["x"] and box["x"] + box["width"] <= 380 and box["y"] + box["height"] <= 700, (name, box)
+    shoot(tab, "narrow-interrupt")
+    tab.get_by_role("button", name="Interrupt").click()
+    expect(last(tab).locator(".reply")).to_contain_text("instead, in a narrow window")
 
 
 def sign_out(tab):
@@ -190,6 +238,7 @@ def main():
         follow_each_other(one, other)
         decide(one, other)
         queue_and_stop(one, other)
+        interrupt(one, other)
         come_back(contexts[1], other)
         survive(one, third)
         fits(one)
