@@ -72,8 +72,9 @@ extension PostgresConnection {
     }
 
     private func send(_ query: Query, index: Int, of request: Request, preparing: inout [String: String]) -> Bool {
-        // In a failed transaction the server takes nothing but its end, so nothing is prepared or given up there.
-        let mayPrepare = self.statements.isEnabled && PQtransactionStatus(self.raw) != PQTRANS_INERROR
+        // Inside a transaction a name that the server has forgotten, for a pooler's sake, would cost the transaction: what
+        // went before could not be sent again. And in a failed one the server takes nothing but its end.
+        let mayPrepare = self.statements.isEnabled && request.startedIdle
         var name = mayPrepare ? self.statements.name(for: query.sql) ?? preparing[query.sql] : nil
         if mayPrepare, name == nil {
             let (fresh, evicted) = self.statements.makeName()

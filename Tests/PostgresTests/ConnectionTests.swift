@@ -65,6 +65,17 @@ struct ConnectionTests {
         }
     }
 
+    @Test("a transaction outlives a statement that the server has forgotten")
+    func forgottenInTransaction() async throws {
+        try await withConnection { connection, _ in
+            let add: Query = "SELECT \(1)::int + \(2)::int AS n"
+            _ = try await connection.query(add)
+            try await connection.simple("DEALLOCATE ALL")
+            let rows = try await connection.withTransaction { try await $0.query(add) }
+            #expect(try rows.first?.get("n", as: Int.self) == 3)
+        }
+    }
+
     @Test("keeps no prepared statement when told so")
     func unprepared() async throws {
         try await withConnection {
