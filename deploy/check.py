@@ -54,6 +54,14 @@ def check_compose():
     backends = sorted(re.findall(r"server (gateway-\d+) gateway-\d+:7100", (HERE / "haproxy.cfg").read_text()))
     same = replicas == upstreams == backends and len(replicas) == 3
     report("replicas named alike", None if same else f"{replicas} {upstreams} {backends}")
+    postgres = services["postgres"]
+    login = re.fullmatch(r"postgresql://(\w+):.*", compose["x-replica"]["environment"]["TURNPIKE_DATABASE_URL"]).group(1)
+    roles = (HERE / "roles.sql").read_text()
+    is_ordinary = (
+        login != postgres["environment"]["POSTGRES_USER"] and f"ALTER ROLE {login} LOGIN NOSUPERUSER NOBYPASSRLS" in roles
+        and any(volume.startswith("./deploy/roles.sql:/docker-entrypoint-initdb.d/") for volume in postgres["volumes"])
+    )
+    report("replicas log in as an ordinary role", None if is_ordinary else f"{login} is not made by deploy/roles.sql")
     known = all(other in services for service in services.values() for other in service.get("depends_on", []))
     report("dependencies named in docker-compose.yml", None if known else "a service depends on an unknown one")
 
