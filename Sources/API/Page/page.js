@@ -233,7 +233,7 @@ function apply(type, data) {
   handlers[type]?.(view, data);
   if (view.isOver && !wasOver) {
     for (const other of room.views.values()) {
-      if (other.seq > view.seq && other.ahead > 0) other.queued(other.ahead - 1);
+      if (!other.isOver && other.seq > view.seq && other.ahead > 0) other.queued(other.ahead - 1);
     }
   }
   showChoices();
