@@ -30,39 +30,40 @@ struct ErrorTests {
     static let once = ["x-should-retry": "false"]
     static let later = ["Retry-After": "1"]
 
-    static let cases: [Case] = [
-        Case(GatewayError.notFound("turn"), 404, "not_found"),
-        Case(GatewayError.deleted, 410, "deleted", Self.once),
-        Case(GatewayError.idempotencyConflict(nil), 409, "idempotency_conflict", Self.once),
-        Case(GatewayError.conversationBusy(ahead: 3), 409, "conversation_busy", Self.once),
-        Case(GatewayError.queueFull(limit: 100), 429, "queue_full", Self.later),
-        Case(GatewayError.quotaReached(.tokenTurns, limit: 2), 429, "quota_reached", Self.later),
-        Case(GatewayError.limitReached("schedules", limit: 5), 409, "limit_reached", Self.once),
-        Case(GatewayError.alreadyEnded, 409, "already_ended", Self.once),
-        Case(GatewayError.invalid(member: "command", problem: "must name a program"), 400, "invalid_request"),
-        Case(GatewayError.agentNotConfigured("a"), 404, "agent_not_configured"),
-        Case(GatewayError.unavailable("connection refused"), 503, "unavailable", Self.later),
-        Case(GatewayError.draining, 503, "draining", Self.later),
-        Case(GatewayError.outputLimit(bytes: 1_024), 413, "output_limit"),
-        Case(HTTPError(.badRequest, "two lengths"), 400, "bad_request"),
-        Case(HTTPError(.notFound, "no such resource"), 404, "not_found"),
-        Case(
-            HTTPError(.methodNotAllowed, "no", headers: ["Allow": "GET"]),
-            405,
-            "method_not_allowed",
-            ["Allow": "GET"]
-        ),
-        Case(HTTPError(.requestTimeout, "too slow"), 408, "request_timeout"),
-        Case(HTTPError(.contentTooLarge, "too long"), 413, "content_too_large"),
-        Case(HTTPError(.headersTooLarge, "too long"), 431, "headers_too_large"),
-        Case(HTTPError(.notImplemented, "unknown coding"), 501, "not_implemented"),
-        Case(HTTPError(.unavailable, "too many connections"), 503, "unavailable", Self.later),
-        Case(HTTPError(.versionNotSupported, "HTTP/3.0"), 505, "version_not_supported"),
-        Case(JSONFailure("a string without an end"), 400, "invalid_json"),
-        Case(JSONFailure("occurs twice", isMalformed: false).inside(".a"), 400, "invalid_request"),
-        Case(CancellationError(), 503, "draining", Self.later),
-        Case(Defect(), 500, "internal"),
-    ] + Self.turn.map { Case(GatewayError.acceptanceUnknown($0), 503, "acceptance_unknown", Self.once) }
+    static let cases: [Case] =
+        [
+            Case(GatewayError.notFound("turn"), 404, "not_found"),
+            Case(GatewayError.deleted, 410, "deleted", Self.once),
+            Case(GatewayError.idempotencyConflict(nil), 409, "idempotency_conflict", Self.once),
+            Case(GatewayError.conversationBusy(ahead: 3), 409, "conversation_busy", Self.once),
+            Case(GatewayError.queueFull(limit: 100), 429, "queue_full", Self.later),
+            Case(GatewayError.quotaReached(.tokenTurns, limit: 2), 429, "quota_reached", Self.later),
+            Case(GatewayError.limitReached("schedules", limit: 5), 409, "limit_reached", Self.once),
+            Case(GatewayError.alreadyEnded, 409, "already_ended", Self.once),
+            Case(GatewayError.invalid(member: "command", problem: "must name a program"), 400, "invalid_request"),
+            Case(GatewayError.agentNotConfigured("a"), 404, "agent_not_configured"),
+            Case(GatewayError.unavailable("connection refused"), 503, "unavailable", Self.later),
+            Case(GatewayError.draining, 503, "draining", Self.later),
+            Case(GatewayError.outputLimit(bytes: 1_024), 413, "output_limit"),
+            Case(HTTPError(.badRequest, "two lengths"), 400, "bad_request"),
+            Case(HTTPError(.notFound, "no such resource"), 404, "not_found"),
+            Case(
+                HTTPError(.methodNotAllowed, "no", headers: ["Allow": "GET"]),
+                405,
+                "method_not_allowed",
+                ["Allow": "GET"]
+            ),
+            Case(HTTPError(.requestTimeout, "too slow"), 408, "request_timeout"),
+            Case(HTTPError(.contentTooLarge, "too long"), 413, "content_too_large"),
+            Case(HTTPError(.headersTooLarge, "too long"), 431, "headers_too_large"),
+            Case(HTTPError(.notImplemented, "unknown coding"), 501, "not_implemented"),
+            Case(HTTPError(.unavailable, "too many connections"), 503, "unavailable", Self.later),
+            Case(HTTPError(.versionNotSupported, "HTTP/3.0"), 505, "version_not_supported"),
+            Case(JSONFailure("a string without an end"), 400, "invalid_json"),
+            Case(JSONFailure("occurs twice", isMalformed: false).inside(".a"), 400, "invalid_request"),
+            Case(CancellationError(), 503, "draining", Self.later),
+            Case(Defect(), 500, "internal"),
+        ] + Self.turn.map { Case(GatewayError.acceptanceUnknown($0), 503, "acceptance_unknown", Self.once) }
 
     private static let turn = [TurnID("01a215e2-2f16-7228-9bd0-ac8777d1669e")].compactMap { $0 }
 

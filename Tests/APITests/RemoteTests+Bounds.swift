@@ -11,7 +11,7 @@ extension RemoteTests {
     @Test("a turn that may write a snapshot and names no conversation is refused to every worker, and waits")
     func guarded() async throws {
         var limits = Limits()
-        limits.leaseWait = .seconds(2)
+        limits.leaseWait = .seconds(8)
         try await APIFixture.with(limits: limits) { fixture in
             let client = try await fixture.client(of: "default", Set(Scope.allCases))
             let workers = [try await self.enrol(fixture), try await self.enrol(fixture, by: client)]
@@ -44,7 +44,7 @@ extension RemoteTests {
                 #expect(try await self.write(worker, assignment, "outcome", end).json()["result"] == "settled")
                 #expect(try await fixture.turn(turn)?.get("state", as: String.self) == "completed")
             }
-            try await eventually("the refused turns to be given up", within: .seconds(20)) {
+            try await eventually("the refused turns to be given up", within: .seconds(30)) {
                 for worker in workers {
                     let key = "\(UInt64.random(in: 0 ... .max))"
                     #expect(try await self.claim(worker, key, wait: 0) == .null)

@@ -33,6 +33,13 @@ struct AuditTests {
         for _ in 0..<2 { _ = try await tenant.deleteSchedule(WallFixture.schedule) }
     }
 
+    private func redrive(_ fixture: WallFixture) async throws {
+        let (intake, store) = (try await fixture.victim.accept("lost"), fixture.victim.store)
+        let lost = try #require(intake.turn)
+        _ = try await store.failQueued(intake.number, turn: lost, code: .guardRefused, message: "no")
+        for _ in 0..<2 { _ = try await store.redrive(lost, as: freshID(), queueLimit: 10, by: Self.actor) }
+    }
+
     @Test("every change is there with who, what and when; what changes nothing is not")
     func changes() async throws {
         let fixture = try await WallFixture.make()
@@ -77,10 +84,7 @@ struct AuditTests {
         for _ in 0..<2 { _ = try await tenant.deleteAgent(agent) }
         try await self.configure(fixture, tenant)
         try await store.beat(fixture.victim.replica, label: "r", version: "1", workers: 0, draining: false)
-        let intake = try await fixture.victim.accept("lost")
-        let lost = try #require(intake.turn)
-        _ = try await store.failQueued(intake.number, turn: lost, code: .guardRefused, message: "no")
-        for _ in 0..<2 { _ = try await store.redrive(lost, as: freshID(), queueLimit: 10, by: Self.actor) }
+        try await self.redrive(fixture)
         #expect(try await store.askToDrain(fixture.victim.replica, by: Self.actor))
         let entries = try await tenant.audit(before: .max, limit: 100)
         #expect(

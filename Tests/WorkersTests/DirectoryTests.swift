@@ -137,7 +137,11 @@ extension WorkerSuite {
                 let worker = try await rig.start(Self.configuration())
                 let result = await worker.perform(try Rig.turn(leave))
                 #expect(result.outcome.reply == "done", "\(result.outcome)")
-                #expect(result.snapshot?.kind == .base && !result.workerIsUsable)
+                #expect(result.snapshot?.kind == .base)
+                // Noticed within the turn or just after it.
+                try await eventually("the end of the worker") { worker.lifecycleState == .exited }
+                let next = await worker.perform(try Rig.turn("reply = 1"))
+                #expect(next.outcome.failure == .workerExited && !next.workerIsUsable, "\(next.outcome)")
                 Rig.drop(await worker.end())
                 let update = try #require(result.snapshot)
                 var chain = [Snapshot(seq: 1, parent: 0, kind: .base, format: .directory, body: update.body)]

@@ -81,7 +81,8 @@ struct DialectFollower: Sendable {
             var cursor: Int64? = turn.after
             while let after = cursor {
                 do {
-                    try await call.follow(turn.number, after: after, turn: turn.id, keepalive: self.keepalive) { batch in
+                    try await call.follow(turn.number, after: after, turn: turn.id, keepalive: self.keepalive) {
+                        batch in
                         var frames: [UInt8] = []
                         for event in batch where !projection.isOver { frames += try projection.take(event) }
                         cursor = batch.last?.seq ?? cursor
