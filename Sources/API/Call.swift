@@ -24,6 +24,7 @@ struct Call: Sendable {
         _ body: (consuming [EventRecord]) async throws -> Bool
     ) async throws {
         try await self.lastingly {
+            guard try await self.isStillAdmitted() else { return }
             try await self.tenant.follow(number, after: after, turn: turn, keepalive: keepalive) { batch in
                 guard try await self.isStillAdmitted() else { return false }
                 return try await body(batch)

@@ -56,7 +56,12 @@ final class TokenDesk: Sendable {
     /// Runs `body`, which streams to whoever sent this bearer token.
     func streaming(_ bearer: String, _ body: () async throws -> Void) async rethrows {
         guard let hash = TokenSecret(bearer)?.hash else { return try await body() }
-        self.state.withLock { $0.streams[hash, default: 0] += 1 }
+        let now = ContinuousClock.now
+        self.state.withLock { state in
+            state.streams[hash, default: 0] += 1
+            // What is remembered may be as old as it gets, and the feed's next look is to come.
+            if let entry = state.entries[hash], now - entry.readAt > self.lifetime / 2 { state.entries[hash] = nil }
+        }
         defer {
             self.state.withLock { state in
                 let rest = (state.streams[hash] ?? 1) - 1
