@@ -62,8 +62,12 @@ extension EndToEnd {
             let environment = Installation.environment(direct, folder)
             let migrated = try await Program.run(["migrate"], environment, in: folder)
             #expect(migrated.status == 0, "\(migrated.text)")
-            let doctor = try await Program.run(["doctor"], environment, in: folder)
-            #expect(doctor.text.contains("organizations are walled off"), "\(doctor.text)")
+            let own = administrator.replacing("dbname=postgres", with: "dbname=turnpike")
+            for (login, isAlmighty) in [(direct, false), (own, true)] {
+                let doctor = try await Program.run(["doctor"], Installation.environment(login, folder), in: folder)
+                #expect(doctor.text.contains("organizations are walled off"), "\(doctor.text)")
+                #expect(doctor.text.contains("the login postgres passes every wall") == isAlmighty, "\(doctor.text)")
+            }
             return direct
         }
 
