@@ -76,7 +76,8 @@ extension EndToEnd {
             #expect(doomed.text.contains(#""message":"fault","point":"\#(point)""#))
         }
 
-        private static func port(_ process: Spawned) -> Int? {
+        /// Where a replica listens, from its log; nil before it does.
+        static func port(_ process: Spawned) -> Int? {
             process.text.split(separator: "\n").first { $0.contains("replica starts") }.flatMap { line in
                 line.firstRange(of: #""port":"#).flatMap { Int(line[$0.upperBound...].prefix { $0.isNumber }) }
             }

@@ -36,10 +36,12 @@ struct Ledger: Sendable {
         SELECT count(*) FROM turnpike.turns t LEFT JOIN turnpike.outcomes o USING (turn)
         WHERE o.state IS DISTINCT FROM t.state
         """
+    /// A transaction's time is that of its beginning, and it may have waited for the conversation's row while another one,
+    /// begun later, ended a turn that was queued ahead.
     private static let overlapping: Query = """
         SELECT count(*) FROM turnpike.turns a JOIN turnpike.turns b
             ON b.conversation_id = a.conversation_id AND b.seq = a.seq + 1
-        WHERE b.started_at < a.ended_at
+        WHERE b.started_at < a.ended_at - CASE WHEN a.started_at IS NULL THEN interval '1 second' ELSE '0' END
         """
     private static let misordered: Query = """
         SELECT count(*) FROM turnpike.turns a JOIN turnpike.turns b
