@@ -7,7 +7,7 @@ struct AgentRoutes: Sendable {
     /// `GET /v1/agents`
     func list(_ call: Call) async throws -> Response {
         _ = try call.query()
-        let agents = try await call.tenant.agents().map { (record: $0, text: try AgentBody.text($0.configuration)) }
+        let agents = try await call.tenant.agents().map { (record: $0, text: try Self.text($0)) }
         return .json(
             JSONWriter.object(capacity: 4_096) { json in
                 json.member("agents", objects: agents) { $0.members(of: $1.record, configuration: $1.text) }
@@ -49,8 +49,13 @@ struct AgentRoutes: Sendable {
         return .json(JSONWriter.text(["check": try await call.tenant.check(id, configuration).json]))
     }
 
+    /// The configuration as its organization may see it: the values of one that it was given are its operator's.
+    private static func text(_ agent: AgentRecord) throws -> String {
+        try AgentBody.text(agent.isProvided ? agent.configuration.withoutValues : agent.configuration)
+    }
+
     private static func response(_ agent: AgentRecord, circuits: [AgentCircuit]) throws -> Response {
-        let configuration = try AgentBody.text(agent.configuration)
+        let configuration = try Self.text(agent)
         return .json(
             JSONWriter.object { json in
                 json.members(of: agent, configuration: configuration)

@@ -138,7 +138,7 @@ package struct AgentConfiguration: Sendable, Hashable {
         if self.driver != .acp, !self.mcpServers.isEmpty {
             found.append(("mcp_servers", "can be told to acp workers only"))
         }
-        return found + self.modelProblems + self.limits.problems
+        return found + self.hiddenProblems + self.modelProblems + self.limits.problems
     }
 
     private var modelProblems: [(member: String, problem: String)] {

@@ -205,6 +205,8 @@ package struct AgentRecord: Sendable, Hashable {
     package var agent: AgentID
     /// The configuration in force.
     package var configuration: AgentConfiguration
+    /// Whether it is, unchanged, what the organization was given: a copy of the installation's default agent.
+    package var isProvided: Bool
     /// Counts changes.
     package var version: Int64
     /// When it was made, RFC 3339 in UTC.
@@ -215,12 +217,14 @@ package struct AgentRecord: Sendable, Hashable {
     package init(
         agent: AgentID,
         configuration: AgentConfiguration,
+        isProvided: Bool,
         version: Int64,
         createdAt: String,
         updatedAt: String
     ) {
         self.agent = agent
         self.configuration = configuration
+        self.isProvided = isProvided
         self.version = version
         self.createdAt = createdAt
         self.updatedAt = updatedAt

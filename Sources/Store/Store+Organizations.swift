@@ -10,8 +10,8 @@ extension Store {
             WITH made AS (
                 INSERT INTO turnpike.organizations (org) VALUES (\(org.text)::text) ON CONFLICT DO NOTHING RETURNING org
             ), provided AS (
-                INSERT INTO turnpike.agents (org, agent, configuration)
-                SELECT \(org.text)::text, t.agent, t.configuration FROM turnpike.agents t
+                INSERT INTO turnpike.agents (org, agent, configuration, provided)
+                SELECT \(org.text)::text, t.agent, t.configuration, true FROM turnpike.agents t
                 WHERE t.org = 'default' AND t.agent = 'default' AND t.org <> \(org.text)::text
                 ON CONFLICT DO NOTHING
             ), \(auditing: try AuditEntry(.organizationCreate, org.text, org: org, by: actor), of: "made")

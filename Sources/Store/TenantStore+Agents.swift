@@ -6,7 +6,7 @@ extension TenantStore {
     package func agents() async throws -> [AgentRecord] {
         try await self.pool.query(
             """
-            SELECT agent, configuration, version, \(unescaped: SQLTime.text("created_at")) AS created_at,
+            SELECT agent, configuration, provided, version, \(unescaped: SQLTime.text("created_at")) AS created_at,
                 \(unescaped: SQLTime.text("updated_at")) AS updated_at
             FROM turnpike.agents WHERE org = \(self.org.text)::text ORDER BY agent
             """
@@ -17,7 +17,7 @@ extension TenantStore {
     package func agent(_ id: AgentID) async throws -> AgentRecord? {
         try await self.pool.query(
             """
-            SELECT agent, configuration, version, \(unescaped: SQLTime.text("created_at")) AS created_at,
+            SELECT agent, configuration, provided, version, \(unescaped: SQLTime.text("created_at")) AS created_at,
                 \(unescaped: SQLTime.text("updated_at")) AS updated_at
             FROM turnpike.agents WHERE org = \(self.org.text)::text AND agent = \(id.text)::text
             """
@@ -34,13 +34,14 @@ extension TenantStore {
                 VALUES (\(self.org.text)::text, \(id.text)::text, \(text)::jsonb)
                 ON CONFLICT (org, agent) DO UPDATE
                 SET configuration = excluded.configuration,
+                    provided = a.provided AND a.configuration = excluded.configuration,
                     version = a.version + (a.configuration <> excluded.configuration)::integer,
                     updated_at = CASE WHEN a.configuration <> excluded.configuration THEN now() ELSE a.updated_at END
-                RETURNING a.agent, a.configuration, a.version, a.created_at, a.updated_at
+                RETURNING a.agent, a.configuration, a.provided, a.version, a.created_at, a.updated_at
             ), changed AS (
                 SELECT FROM stored WHERE updated_at = now()
             ), \(auditing: try self.entry(.agentPut, id.text), of: "changed")
-            SELECT agent, configuration, version, \(unescaped: SQLTime.text("created_at")) AS created_at,
+            SELECT agent, configuration, provided, version, \(unescaped: SQLTime.text("created_at")) AS created_at,
                 \(unescaped: SQLTime.text("updated_at")) AS updated_at
             FROM stored
             """
@@ -67,6 +68,7 @@ extension TenantStore {
         AgentRecord(
             agent: try AgentID(row.get("agent")),
             configuration: try StoredJSON.value(row.get("configuration")),
+            isProvided: try row.get("provided"),
             version: try row.get("version"),
             createdAt: try row.get("created_at"),
             updatedAt: try row.get("updated_at")

@@ -372,6 +372,7 @@ CREATE TABLE turnpike.agents (
     account_pool text GENERATED ALWAYS AS ((configuration #>> '{account,pool}'::text[])) STORED,
     account_label text GENERATED ALWAYS AS ((configuration #>> '{account,label}'::text[])) STORED,
     is_remote boolean GENERATED ALWAYS AS (COALESCE(((configuration ->> 'driver'::text) = 'remote'::text), false)) STORED,
+    provided boolean DEFAULT false NOT NULL,
     CONSTRAINT agents_version_check CHECK ((version > 0))
 );
 ALTER TABLE ONLY turnpike.agents FORCE ROW LEVEL SECURITY;
