@@ -81,7 +81,6 @@ let package = Package(
                 .embedInCode("0023_asked_as.sql"),
                 .embedInCode("0024_ceilings.sql"),
                 .embedInCode("0025_bounds.sql"),
-                .embedInCode("0023_ceilings.sql"),
                 .embedInCode("0026_provided.sql"),
             ],
             swiftSettings: house

@@ -40,7 +40,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0023_asked_as", PackageResources._023_asked_as_sql),
         MigrationFile("0024_ceilings", PackageResources._024_ceilings_sql),
         MigrationFile("0025_bounds", PackageResources._025_bounds_sql),
-        MigrationFile("0023_ceilings", PackageResources._023_ceilings_sql),
         MigrationFile("0026_provided", PackageResources._026_provided_sql),
     ]
 }
