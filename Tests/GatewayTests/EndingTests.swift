@@ -112,10 +112,10 @@ struct EndingTests {
             $0.limits.startGateHold = .seconds(60)
             $0.limits.sweepGrace = .seconds(60)
         }) { fixture in
-            let mute = try await fixture.agent("mute", "mute") { $0.limits.startSeconds = 4 }
+            let mute = try await fixture.agent("mute", "mute") { $0.limits.startSeconds = 5 }
             let first = try await fixture.submit(mute, "c")
             try await eventually("the first start") { try await !fixture.isFree(first.number) }
-            let agent = try await fixture.agent("silent", "silent") { $0.limits.turnSeconds = 5 }
+            let agent = try await fixture.agent("silent", "silent") { $0.limits.turnSeconds = 6 }
             let turn = try await fixture.submit(agent, "c")
             #expect(try await fixture.ended(turn).outcome?.code == "deadline_exceeded")
             let took = try await fixture.count(
@@ -124,7 +124,7 @@ struct EndingTests {
                 WHERE turn = \(turn.id.text)::uuid
                 """
             )
-            #expect((4_900..<9_000).contains(took), "4 s of waiting are in its 5 s: \(took) ms")
+            #expect((5_900..<9_000).contains(took), "5 s of waiting are in its 6 s: \(took) ms")
         }
     }
 
