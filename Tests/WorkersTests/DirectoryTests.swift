@@ -139,7 +139,7 @@ extension WorkerSuite {
                 #expect(result.outcome.reply == "done", "\(result.outcome)")
                 #expect(result.snapshot?.kind == .base)
                 // Noticed within the turn or just after it.
-                try await eventually("the end of the worker") { worker.lifecycleState == .exited }
+                #expect(try await eventually { worker.lifecycleState == .exited })
                 let next = await worker.perform(try Rig.turn("reply = 1"))
                 #expect(next.outcome.failure == .workerExited && !next.workerIsUsable, "\(next.outcome)")
                 Rig.drop(await worker.end())
