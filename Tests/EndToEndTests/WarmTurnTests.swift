@@ -76,7 +76,7 @@ extension EndToEnd {
                 "INSERT INTO turnpike.replicas", "WITH RECURSIVE owners", "FROM turnpike.tokens",
                 "FROM turnpike.agents WHERE", "SELECT c.id, c.epoch, c.owner_nonce FROM",
                 "WITH held AS ( UPDATE turnpike.conversations SET last_event", "AS need, c.absent_ms",
-                "FROM turnpike.schedules",
+                "FROM turnpike.schedules", "SELECT FROM turnpike.remote_runs LIMIT", "a.expires_at <= now()) LIMIT",
             ]
             return marks.contains { statement.contains($0) }
         }
