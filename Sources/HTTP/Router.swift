@@ -57,7 +57,8 @@ package struct Router: Sendable {
     package init() {}
 
     /// Declares that `action` answers `method` on `pattern`. `bodyLimit` is the most bytes that a body may have, where
-    /// the server's default does not fit; `doorkeeper` can refuse a request before its body is read. A pattern without a leading slash, or declared twice, is a programmer's error.
+    /// the server's default does not fit; `doorkeeper` can refuse a request before its body is read. A pattern without a
+    /// leading slash, or declared twice, is a programmer's error.
     package mutating func on(
         _ method: String,
         _ pattern: String,
