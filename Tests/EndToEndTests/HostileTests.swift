@@ -15,7 +15,7 @@ extension EndToEnd {
             /// The outcome's failure code; nil when the turn is completed.
             let code: String?
             var reply = ""
-            /// The agent's `progress_seconds`; a worker that closed its output has 2 s to exit.
+            /// The agent's `progress_seconds`; a worker that closed its output has 2 s to exit, and memory takes time to fill.
             var progress = 1
             /// The agent's limit of processes; nil for none.
             var processes: Int?
@@ -41,7 +41,7 @@ extension EndToEnd {
             Foe(mode: "line", code: "output_limit"),
             Foe(mode: "close-output", code: "worker_exited", progress: 5),
             Foe(mode: "bomb", code: "worker_unresponsive"),
-            Foe(mode: "hog", code: "worker_exited"),
+            Foe(mode: "hog", code: "worker_exited", progress: 5),
             Foe(mode: "daemon", code: "worker_exited"),
             Foe(mode: "deaf", code: "worker_unresponsive"),
             Foe(mode: "wrong-turn", code: "worker_unresponsive"),
@@ -118,7 +118,7 @@ extension EndToEnd {
         private static func compare(_ foe: Foe, _ client: Client, _ mark: String) async throws -> (Duration, Duration) {
             var result: (slow: Duration, quiet: Duration) = (.zero, .zero)
             for attempt in 1...self.tries {
-                let quiet = try await self.latencies(client) {}
+                let quiet = try await self.latencies(client)
                 let beside = try await self.latencies(client) { try await self.suffer(foe, client, mark) }
                 result = (Self.p99(beside), Self.p99(quiet))
                 Figures.report(
@@ -130,10 +130,10 @@ extension EndToEnd {
             return result
         }
 
-        /// Runs the neighbours until `body` is done, and for a round at least.
+        /// Runs the neighbours until `body` is done, where there is one, and for a round at least.
         private static func latencies(
             _ client: Client,
-            beside body: @escaping @Sendable () async throws -> Void
+            beside body: (@Sendable () async throws -> Void)? = nil
         ) async throws -> [Duration] {
             let isOver = Locked(false)
             let end = ContinuousClock.now + self.round
@@ -152,6 +152,7 @@ extension EndToEnd {
                 }
                 group.addTask {
                     defer { isOver.withLock { $0 = true } }
+                    guard let body else { return [] }
                     // Again and again, so that there is harm for the whole round.
                     repeat { try await body() } while ContinuousClock.now < end && !Task.isCancelled
                     return []
