@@ -141,7 +141,8 @@ extension Store {
     private func acceptInDoubt(_ submission: TurnSubmission, because doubt: PostgresError) async throws -> Intake {
         let backoff = Backoff(first: .milliseconds(50), longest: .seconds(1))
         let deadline = ContinuousClock.now + .seconds(10)
-        for attempt in 0... where ContinuousClock.now < deadline {
+        var attempt = 0
+        while ContinuousClock.now < deadline {
             do {
                 let intake = try await self.acceptOnce(submission, handOver: nil)
                 guard intake.verdict == .repeated, intake.turn == submission.id else { return intake }
@@ -152,6 +153,7 @@ extension Store {
                 throw doubt
             } catch let error as PostgresError where error.isOutcomeUnknown || error.isWorthRepeating {
                 try await Task.sleep(for: backoff.delay(attempt: attempt))
+                attempt += 1
             }
         }
         throw doubt

@@ -9,8 +9,11 @@ extension EndToEnd {
     @Suite struct AccountTests {
         static let conversations = 50
 
-        private static func put(_ client: Client, _ policy: String, grace: Int) async throws {
-            let script = #"printf '%s|' \"$(cat)\" >> $HOME/list; printf '%s:' \"$SEAT\"; cat $HOME/list"#
+        /// Its turns wait until the file `gate` is there.
+        private static func put(_ client: Client, _ policy: String, grace: Int, gate: String) async throws {
+            let script =
+                "until [ -e \(gate) ]; do sleep 0.02; done; "
+                + #"printf '%s|' \"$(cat)\" >> $HOME/list; printf '%s:' \"$SEAT\"; cat $HOME/list"#
             let account = #"{"provider":"example","on_absence":"\#(policy)","grace_seconds":\#(grace)}"#
             let more =
                 #","driver":"command","store_mode":"snapshot","snapshots":{"kind":"directory"},"account":\#(account)"#
@@ -62,6 +65,10 @@ extension EndToEnd {
             )
         }
 
+        private static let holders: Query = """
+            SELECT count(DISTINCT owner_replica) FROM turnpike.conversations WHERE running IS NOT NULL
+            """
+
         @Test(
             "50 conversations on two accounts and three replicas stay on theirs while the owner dies, returns, and goes"
         )
@@ -71,8 +78,15 @@ extension EndToEnd {
                 _ = try await installation.replica(Self.hosting(installation, "b"))
                 let plain = try await installation.replica()
                 let client = installation.client(plain.port)
-                try await Self.put(client, "fail", grace: 60)
-                let first = try await Self.outcomes(client, Self.submit(client, "1"))
+                let gate = installation.folder.file("gate")
+                try await Self.put(client, "fail", grace: 60, gate: gate)
+                let turns = try await Self.submit(client, "1")
+                // Whoever looks for work first might do all of it before the other looks.
+                try await eventually("both accounts have work", within: .seconds(20)) {
+                    try await Ledger(installation).count(Self.holders) == 2
+                }
+                _ = try installation.folder.write("", to: "gate")
+                let first = try await Self.outcomes(client, turns)
                 let seats = first.map { Self.seat($0.reply) }
                 #expect(first.allSatisfy { $0.state == "completed" && $0.reply.hasSuffix(":1|") })
                 #expect(Set(seats) == ["a", "b"], "fresh turns go to whoever has room")
@@ -99,7 +113,7 @@ extension EndToEnd {
                 }
 
                 // It goes for good: first its turns fail by their agent's policy, then they migrate.
-                try await Self.put(client, "fail", grace: 1)
+                try await Self.put(client, "fail", grace: 1, gate: gate)
                 try await back.kill()
                 let fourth = try await Self.outcomes(client, Self.submit(client, "4"))
                 for (number, outcome) in fourth.enumerated() {
@@ -108,7 +122,7 @@ extension EndToEnd {
                     #expect(outcome.code == (isOfA ? "account_unavailable" : nil), "\(outcome)")
                     if !isOfA { #expect(Self.seat(outcome.reply) == "b") }
                 }
-                try await Self.put(client, "migrate", grace: 1)
+                try await Self.put(client, "migrate", grace: 1, gate: gate)
                 let fifth = try await Self.submit(client, "5")
                 for outcome in try await Self.outcomes(client, fifth) {
                     #expect(outcome.state == "completed" && Self.seat(outcome.reply) == "b", "\(outcome)")

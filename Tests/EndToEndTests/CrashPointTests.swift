@@ -58,7 +58,8 @@ extension EndToEnd {
                 output: output
             )
             let work = Task {
-                for round in 0... where !Task.isCancelled {
+                for round in 0... {
+                    try Task.checkCancellation()
                     if let port = Self.port(doomed) {
                         let client = installation.client(port)
                         await Self.submit(to: client, "\(point)-\(round)", isOfPeople, accepted)
