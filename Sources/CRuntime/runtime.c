@@ -73,7 +73,7 @@ long crt_raise_descriptor_limit(void) {
 
 void crt_return_large_blocks(void) {
 #ifdef M_MMAP_THRESHOLD
-    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 #endif
 }
 

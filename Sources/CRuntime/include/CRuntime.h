@@ -45,7 +45,7 @@ int crt_next_signal(int descriptor);
 /// Raises the soft limit of open descriptors to the hard one; returns the limit in force.
 long crt_raise_descriptor_limit(void);
 
-/// Has the allocator give every freed block of a MiB or more back to the system.
+/// Has the allocator give every freed block of 256 KiB or more back to the system.
 void crt_return_large_blocks(void);
 
 /// Begins to write back what is dirty of the file, so that the next write through a mapping changes its times again.
