@@ -19,7 +19,9 @@ struct Balancer: Sendable {
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map { "\($0)_temp_path \(directory)/\($0);" }.joined(separator: " ")
         let spare = backup.map { ["server 127.0.0.1:\($0) backup;"] } ?? []
-        let servers = (upstreams.map { "server 127.0.0.1:\($0);" } + spare).joined(separator: " ")
+        // One that is being restarted is asked again at once: by default nginx would leave it alone for ten seconds, and three
+        // that restart within one for as long together.
+        let servers = (upstreams.map { "server 127.0.0.1:\($0) max_fails=0;" } + spare).joined(separator: " ")
         try folder.write(
             """
             daemon off; master_process off; worker_processes 1; pid \(directory)/pid; error_log \(directory)/log;
