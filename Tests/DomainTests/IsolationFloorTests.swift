@@ -26,15 +26,15 @@ struct IsolationFloorTests {
     @Test(
         "what is hidden is shown neither by its name, nor by what it is in, nor by what is in it, nor by a link",
         arguments: [
-            ("/srv/work", false), ("/srv", false), ("/srv/work/one/home", false), ("/srv/work/", false),
-            ("/srv/workshop", true), ("/run/secrets", false), ("/run/secrets/url", false), ("/run/user", true),
+            ("/srv/places", false), ("/srv", false), ("/srv/places/one/home", false), ("/srv/places/", false),
+            ("/srv/places-next", true), ("/run/secrets", false), ("/run/secrets/url", false), ("/run/user", true),
             ("/opt/link", false), ("/opt/link/one", false), ("/opt/agent", true),
         ]
     )
     func hidden(_ path: String, _ passes: Bool) {
-        let floor = IsolationFloor(hidden: ["/srv/work", "/run/secrets/url"])
+        let floor = IsolationFloor(hidden: ["/srv/places", "/run/secrets/url"])
         let problem = floor.problem(of: self.agent(.sandbox, ["/opt/fine", path])) { path in
-            path.hasPrefix("/opt/link") ? "/srv/work" + path.dropFirst("/opt/link".count) : path
+            path.hasPrefix("/opt/link") ? "/srv/places" + path.dropFirst("/opt/link".count) : path
         }
         #expect((problem == nil) == passes)
         #expect(passes || problem?.member == "read_only_paths")
@@ -42,9 +42,9 @@ struct IsolationFloorTests {
 
     @Test("what is a link itself hides what it leads to as well")
     func hiddenLink() {
-        let floor = IsolationFloor(hidden: ["/srv/work"])
-        let resolve = { (path: String) in path == "/srv/work" ? "/disk/work" : path }
-        #expect(floor.problem(of: self.agent(.sandbox, ["/disk/work/one"]), resolve: resolve) != nil)
+        let floor = IsolationFloor(hidden: ["/srv/places"])
+        let resolve = { (path: String) in path == "/srv/places" ? "/disk/places" : path }
+        #expect(floor.problem(of: self.agent(.sandbox, ["/disk/places/one"]), resolve: resolve) != nil)
         #expect(floor.problem(of: self.agent(.sandbox, ["/disk/other"]), resolve: resolve) == nil)
     }
 
