@@ -9,13 +9,16 @@ extension EndToEnd {
         static let conversations = 6
         private static let lastWord = "finis"
 
-        @Test("three replicas restarted one by one under load refuse nothing, lose no turn, and streams resume gapless")
-        func rollingRestart() async throws {
+        @Test(
+            "three replicas restarted one by one under load refuse nothing, lose no turn, and streams resume gapless",
+            arguments: Balancer.Kind.allCases
+        )
+        func rollingRestart(_ kind: Balancer.Kind) async throws {
             try await Installation.with { installation in
                 let ports = try (0..<3).map { _ in try LocalSocket.freePort() }
                 var replicas: [Replica] = []
                 for port in ports { replicas.append(try await installation.replica(Self.settings(port))) }
-                let balancer = try await Balancer.start(to: ports, in: installation.folder)
+                let balancer = try await Balancer.start(kind, to: ports, in: installation.folder)
                 let client = installation.client(balancer.port)
                 try await client.putPaced()
                 let (over, retries) = (StopSignal(), Locked(0))
@@ -41,7 +44,7 @@ extension EndToEnd {
                 #expect(resumed >= 1, "a stream broke and resumed")
                 try await Ledger(installation).check(turns: turns)
                 Figures.report(
-                    "three replicas restarted in \(ContinuousClock.now - start) under \(turns) turns: 0 accepts failed, "
+                    "three replicas behind \(kind.rawValue) restarted in \(ContinuousClock.now - start) under \(turns) turns: 0 accepts failed, "
                         + "\(retries.withLock { $0 }) requests sent again, \(resumed) streams resumed"
                 )
                 try await balancer.stop()
