@@ -16,7 +16,7 @@ package struct ServiceGroup: Sendable {
     private let log: Logger
     private let patience: Duration
 
-    /// `patience` bounds how long one service may take to stop before its task is cancelled.
+    /// `patience` bounds how long one service may take to stop before it is left behind.
     package init(_ services: [any Service], patience: Duration, log: Logger) {
         self.services = services
         self.patience = patience
@@ -24,39 +24,30 @@ package struct ServiceGroup: Sendable {
     }
 
     /// Runs everything until `stop` is raised, the caller's task is cancelled or a service ends; throws the error of the
-    /// first service that failed.
+    /// first service that failed. Returns in bounded time: a service that does not stop is left to run as it is, for the
+    /// end of the process, which comes right after.
     package func run(until stop: StopSignal) async throws {
-        // Awaited here. Cancellation is a wish to stop, and services stop in order: one that found its task cancelled before
-        // it is told to stop would spin over its waits, and a few of those take every thread of the pool.
-        let services = Task { try await self.runServices(until: stop) }
-        try await withTaskCancellationHandler {
-            try await services.value
-        } onCancel: {
-            stop.raise()
-        }
-    }
-
-    private func runServices(until stop: StopSignal) async throws {
         let failure = Locked<(any Error)?>(nil)
-        await withTaskGroup(of: Void.self) { group in
-            let running = self.services.map { RunningService(service: $0) }
-            for one in running {
-                group.addTask {
-                    do {
-                        try await one.service.run(until: one.stop)
-                    } catch {
-                        failure.withLock { $0 = $0 ?? error }
-                        self.log.error("service failed", ["service": .text(one.service.name), "error": .error(error)])
-                    }
-                    one.ended.resolve(())
-                    stop.raise()
+        let running = self.services.map { service in
+            let one = RunningService(service: service)
+            // Awaited by `stopOne`, for as long as its patience lasts. No child of this task: it would be waited for without an
+            // end, and one that finds itself cancelled spins over its waits; a few of those take every thread of the pool.
+            Task {
+                do {
+                    try await service.run(until: one.stop)
+                } catch {
+                    failure.withLock { $0 = $0 ?? error }
+                    self.log.error("service failed", ["service": .text(service.name), "error": .error(error)])
                 }
+                one.ended.resolve(())
+                stop.raise()
             }
-            await stop.wait()
-            for one in running.reversed() {
-                await self.stopOne(one)
-            }
-            group.cancelAll()
+            return one
+        }
+        // A cancellation is a wish to stop, too.
+        await stop.wait()
+        for one in running.reversed() {
+            await self.stopOne(one)
         }
         if let error = failure.withLock({ $0 }) { throw error }
     }
