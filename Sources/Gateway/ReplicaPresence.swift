@@ -146,10 +146,10 @@ final class ReplicaPresence: Service {
         var isMore = true
         while isMore {
             let limit = batch.limit
-            let swept = try await batch.run { try await self.store.takeOver(from: peer, limit: $0) }
-            self.sweeper.announce(swept)
+            let taken = try await batch.run { try await self.store.takeOver(from: peer, limit: $0) }
+            self.sweeper.announce(taken.turns)
             self.wakeDispatcher.signal()
-            isMore = swept.count == limit
+            isMore = max(taken.turns.count, taken.freed) == limit
         }
         if try await self.store.forget(peer) {
             self.log.warning("a dead replica was cleared", ["peer": .text(peer.text)])

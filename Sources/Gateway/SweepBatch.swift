@@ -1,7 +1,7 @@
 import Postgres
 
-/// How many turns are ended in one transaction: half as many after one that was not over in time, since the same again
-/// would not be either, and twice as many after each that was.
+/// How many turns are ended, or conversations freed, in one transaction: half as many after one that was not over in time,
+/// since the same again would not be either, and twice as many after each that was.
 struct SweepBatch {
     private let most: Int
     private(set) var limit: Int

@@ -16,6 +16,14 @@ package struct SweptTurn: Sendable, Hashable {
     package let code: FailureCode?
 }
 
+/// What one call of `takeOver` did.
+package struct TakenOver: Sendable {
+    /// The turns that it ended or put back into their queues.
+    package let turns: [SweptTurn]
+    /// How many idle conversations it freed.
+    package let freed: Int
+}
+
 extension Store {
     /// Fails the turns whose markers are past a deadline by more than `grace`, at most `limit` of them, and fences
     /// their holders off. Any replica may do this at any time; two of them are harmless.
@@ -38,9 +46,10 @@ extension Store {
     }
 
     /// Settles everything that a dead replica has left: its turns fail, or go back to the queue where their agent
-    /// allows another run, and its conversations are free; at most `limit` turns at a time. Returns the turns. Rows that
-    /// somebody else holds at this moment are left for the next call: repeat it until `forget` returns true.
-    package func takeOver(from replica: ReplicaID, limit: Int = 1_000) async throws -> [SweptTurn] {
+    /// allows another run, and its conversations are free; at most `limit` of both at a time, of the idle ones those first
+    /// that have turns waiting. Rows that somebody else holds at this moment are left for the next call: repeat it until
+    /// `forget` returns true.
+    package func takeOver(from replica: ReplicaID, limit: Int = 1_000) async throws -> TakenOver {
         try await Self.reach(.takeOverBefore)
         let swept = try await self.discharge(
             """
@@ -56,21 +65,22 @@ extension Store {
             lastBind: 2
         )
         try await Self.reach(.takeOverCommitted)
-        _ = try await self.pool.query(
+        let freed = try await self.pool.query(
             """
             WITH idle AS (
                 SELECT id FROM turnpike.conversations
                 WHERE owner_replica = \(replica.text)::uuid AND running IS NULL
-                FOR UPDATE SKIP LOCKED
+                ORDER BY queued > 0 DESC LIMIT \(limit)::integer FOR UPDATE SKIP LOCKED
             )
             UPDATE turnpike.conversations c
             SET epoch = c.epoch + 1, owner_nonce = NULL, owner_replica = NULL,
                 ready_at = CASE WHEN c.queued > 0 THEN now() END
             FROM idle WHERE c.id = idle.id
+            RETURNING 1
             """
         )
         try await Self.reach(.takeOverFreed)
-        return swept
+        return TakenOver(turns: swept, freed: freed.count)
     }
 
     /// Removes a dead replica's record once nothing names it as owner; returns whether it is gone.

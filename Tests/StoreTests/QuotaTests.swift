@@ -234,7 +234,7 @@ struct QuotaTests {
         let dead: ReplicaID = freshID()
         _ = try await fixture.hold("c", replica: dead)
         _ = try await fixture.hold("d", replica: dead)
-        #expect(try await fixture.store.takeOver(from: dead).count == 2)
+        #expect(try await fixture.store.takeOver(from: dead).turns.count == 2)
         return 0
     }
 

@@ -38,7 +38,7 @@ struct RaceTests {
         _ = try await fixture.hold("d", replica: dead)
         _ = try await fixture.hold("e", replica: fixture.replica)
         #expect(try await fixture.store.peers(of: fixture.replica).map(\.replica) == [dead])
-        #expect(try await fixture.store.takeOver(from: dead).map(\.turn).contains(turn.id))
+        #expect(try await fixture.store.takeOver(from: dead).turns.map(\.turn).contains(turn.id))
         #expect(try await fixture.store.peers(of: fixture.replica).isEmpty)
     }
 

@@ -179,7 +179,7 @@ struct SettlementTests {
             limits: AgentLimits()
         )
         try await fixture.store.beat(dead, label: "dead", version: "1", workers: 0, draining: false)
-        let swept = try await fixture.store.takeOver(from: dead)
+        let swept = try await fixture.store.takeOver(from: dead).turns
         #expect(swept.count == 2)
         #expect(try await fixture.store.forget(dead))
         #expect(try await fixture.tenant.turn(turn.id)?.outcome?.code == "replica_lost")

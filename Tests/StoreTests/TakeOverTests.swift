@@ -17,7 +17,7 @@ struct TakeOverTests {
         var swept: [SweptTurn] = []
         var batches = 0
         repeat {
-            let batch = try await fixture.store.takeOver(from: dead)
+            let batch = try await fixture.store.takeOver(from: dead).turns
             swept += batch
             batches += 1
             if batch.count < 1_000 { break }
@@ -37,6 +37,34 @@ struct TakeOverTests {
             WHERE owner_nonce IS NULL AND running IS NULL AND epoch = 2 AND last_event = 2 + (id % 2)
             """
         #expect(try await fixture.count(free) == Self.conversations)
+    }
+
+    @Test("idle conversations of a dead replica are freed in batches, and those first that have turns waiting")
+    func idle() async throws {
+        let fixture = try await StoreFixture.make()
+        let dead: ReplicaID = freshID()
+        let (idle, wanted, limit) = (2_500, 10, 1_000)
+        try await fixture.store.beat(dead, label: "dead", version: "1", workers: 0, draining: false)
+        _ = try await fixture.pool.query(
+            """
+            INSERT INTO turnpike.conversations
+                (org, agent, conversation, epoch, owner_nonce, owner_replica, last_turn, last_event, queued)
+            SELECT 'default', 'echo', 'c-' || n, 1, gen_random_uuid(), \(dead.text)::uuid, 1, 1,
+                (n > \(idle - wanted)::integer)::integer
+            FROM generate_series(1, \(idle)::integer) n
+            """
+        )
+        func count(_ condition: String) async throws -> Int {
+            try await fixture.count(Query(unescaped: "SELECT count(*) FROM turnpike.conversations WHERE \(condition)"))
+        }
+        #expect(try await fixture.store.takeOver(from: dead, limit: limit).freed == limit)
+        #expect(try await count("queued > 0 AND ready_at <= now()") == wanted)
+        #expect(try await count("owner_replica IS NOT NULL") == idle - limit)
+        #expect(try await fixture.store.forget(dead) == false)
+        #expect(try await fixture.store.takeOver(from: dead, limit: limit).freed == limit)
+        #expect(try await fixture.store.takeOver(from: dead, limit: limit).freed == idle - 2 * limit)
+        #expect(try await count("owner_nonce IS NULL AND epoch = 2") == idle)
+        #expect(try await fixture.store.forget(dead))
     }
 
     /// Conversations as a replica leaves them: every other one in the middle of a turn that has said something.

@@ -205,7 +205,7 @@ struct RoleTests {
         let fixture = try await WallFixture.make(on: pool)
         #expect(try await fixture.owner.turn(fixture.settled)?.outcome?.reply == "secret")
         #expect(try await fixture.stranger.turn(fixture.settled) == nil)
-        #expect(try await store.takeOver(from: fixture.victim.replica).map(\.turn) == [fixture.running])
+        #expect(try await store.takeOver(from: fixture.victim.replica).turns.map(\.turn) == [fixture.running])
         #expect(try await store.forget(fixture.victim.replica) == false)
         #expect(try await store.claim(limit: 10, hold: .seconds(10)).map(\.number) == [fixture.number])
         for statement in ["DROP TABLE turnpike.threads", "ALTER TABLE turnpike.threads DISABLE ROW LEVEL SECURITY"] {
