@@ -12,7 +12,7 @@ struct SpawnedProcess: Sendable {
     let input: Int32
     let output: Int32
     let errors: Int32
-    private let process: Process
+    let process: Process
 
     /// How many free descriptors a spawn needs, with some left for everyone else.
     private static let headroom: Int32 = 32
@@ -61,6 +61,15 @@ struct SpawnedProcess: Sendable {
         guard !self.process.isRunning else { return nil }
         let status = self.process.terminationStatus
         return self.process.terminationReason == .uncaughtSignal ? .signalled(status) : .exited(status)
+    }
+
+    /// Lets go of what Foundation keeps, once it has collected the process; false before. Its object and the source by which
+    /// a run loop would hear of the exit hold each other until somebody has waited for the exit, which is over at once then.
+    /// Only for the spawn thread: whoever waits is given a run loop, with descriptors of its own.
+    func letGo() -> Bool {
+        guard !self.process.isRunning else { return false }
+        self.process.waitUntilExit()
+        return true
     }
 
     /// Both ends of a pipe, close-on-exec. Not Foundation's, whose ends are inherited by whatever is spawned meanwhile.

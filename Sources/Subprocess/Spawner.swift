@@ -123,9 +123,18 @@ package final class Spawner: Sendable {
         self.metrics?.count("subprocess_spawns_total", "Child processes by outcome.", labels: ["outcome": "started"])
         self.metrics?.observe("subprocess_spawn_seconds", "Time to spawn a child process.", spawnTime)
         self.changeRunning(by: 1)
-        child.whenExited { [self, pid = child.pid] status in
+        child.whenExited { [self, pid = child.pid, spawned = child.spawned] status in
             self.changeRunning(by: -1)
+            self.letGo(of: spawned)
             self.log.debug("child ended", ["pid": .count(pid), "status": .text(status.description)])
+        }
+    }
+
+    /// Soon; but where the launcher was killed and something else has what tells Foundation, only when that has ended.
+    private func letGo(of spawned: SpawnedProcess) {
+        self.thread.submit {
+            guard !spawned.letGo() else { return }
+            self.reactor.after(.milliseconds(100)) { self.letGo(of: spawned) }
         }
     }
 
