@@ -2,7 +2,8 @@ internal import CPostgres
 package import Runtime
 
 extension PostgresConnection {
-    /// Opens a session. `deadline` covers name look-up, all hosts of the connection string, TLS and authentication.
+    /// Opens a session. `deadline` covers name look-up, all hosts of the connection string, TLS and authentication. Of
+    /// several hosts the one that takes writes is meant, unless the string says otherwise.
     /// Throws `connectFailed`, `timedOut`, or `CancellationError`.
     @concurrent
     package static func connect(
@@ -47,8 +48,7 @@ struct ConnectionHandle: @unchecked Sendable {
     let raw: OpaquePointer
     let notices: NoticeSink
 
-    /// Drives `PQconnectPoll` to its end. Each poll runs on the blocking pool, since it may look up the next host's
-    /// name or read certificates; the waiting in between happens on the reactor.
+    /// Opens one of the hosts that the string names.
     static func open(
         _ conninfo: String,
         settings: [(name: String, value: String)],
@@ -59,12 +59,32 @@ struct ConnectionHandle: @unchecked Sendable {
         guard !conninfo.utf8.contains(0) else {
             throw PostgresError(.connectFailed, "the connection string contains a NUL")
         }
+        return try await HostRace(conninfo, reactor: reactor, blocking: blocking).first { host in
+            try await self.openOne(
+                conninfo,
+                settings: host + settings,
+                reactor: reactor,
+                blocking: blocking,
+                deadline: deadline
+            )
+        }
+    }
+
+    /// Drives `PQconnectPoll` to its end. Each poll runs on the blocking pool, since it may look up a host's name or read
+    /// certificates; the waiting in between happens on the reactor.
+    private static func openOne(
+        _ conninfo: String,
+        settings: [(name: String, value: String)],
+        reactor: Reactor,
+        blocking: BlockingPool,
+        deadline: ContinuousClock.Instant
+    ) async throws -> ConnectionHandle {
         let handle = try await blocking.run { try self.start(conninfo, settings: settings) }
         do {
             // The protocol of PQconnectStart: begin as if the last poll had asked for writing.
             var state = PGRES_POLLING_WRITING
             while state != PGRES_POLLING_OK {
-                // Several hosts mean several sockets: the descriptor is asked for again after each poll.
+                // A name with several addresses means several sockets: the descriptor is asked for after each poll.
                 let interest: Readiness = state == PGRES_POLLING_READING ? .readable : .writable
                 try await reactor.waitUntilReady(PQsocket(handle.raw), for: interest, deadline: deadline)
                 state = await handle.poll(blocking)
@@ -107,7 +127,8 @@ struct ConnectionHandle: @unchecked Sendable {
         }
     }
 
-    private func finish(_ blocking: BlockingPool) async {
+    /// Lets go of a session that nobody owns yet.
+    func finish(_ blocking: BlockingPool) async {
         do {
             try await blocking.run { PQfinish(self.raw) }
         } catch {

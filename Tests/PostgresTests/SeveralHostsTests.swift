@@ -1,6 +1,9 @@
+import Glibc
 import Postgres
 import Runtime
 import Testing
+
+import enum TestKit.LocalSocket
 
 @Suite("Several hosts", .timeLimit(.minutes(1)))
 struct SeveralHostsTests {
@@ -53,6 +56,37 @@ struct SeveralHostsTests {
         stop.raise()
         try await run
         await pool.close()
+    }
+
+    @Test("a host that is silent, as one whose machine is gone, does not keep anybody from the next")
+    func silentHost() async throws {
+        // The kernel lets clients in here, and nobody ever answers them.
+        let (descriptor, port) = try LocalSocket.listen()
+        defer { close(descriptor) }
+        let live = try PrivateServer.shared.get().directory
+        let bench = try Bench()
+        for hosts in ["127.0.0.1,\(live) port=\(port),5432", "\(live),127.0.0.1 port=,\(port)"] {
+            let start = ContinuousClock.now
+            let connection = try await bench.connect("host=\(hosts) user=postgres dbname=postgres")
+            #expect(try await connection.query("SELECT 1 AS one").count == 1)
+            #expect(ContinuousClock.now - start < .seconds(3), "of the 5 it may take")
+            await connection.close()
+        }
+    }
+
+    @Test("of several hosts the one that takes writes is meant, and a string that names none of these says why")
+    func unasked() async throws {
+        let bench = try Bench()
+        let standby = try await PrivateServer.make(label: "h3", settings: ["default_transaction_read_only = on"])
+        let live = try PrivateServer.shared.get().directory
+        let connection = try await bench.connect("host=\(standby.directory),\(live) user=postgres dbname=postgres")
+        try await connection.query("CREATE TEMP TABLE here (n int)")
+        await connection.close()
+        let error = try await failure {
+            _ = try await bench.connect("host=\(standby.directory),/tmp/nowhere user=postgres dbname=postgres")
+        }
+        #expect(error.code == .connectFailed && error.isConnectionTrouble)
+        #expect(error.message.contains("read-only") && error.message.contains("/tmp/nowhere"), "\(error)")
     }
 
     private static func sessions(on server: PrivateServer) async throws -> Int {
