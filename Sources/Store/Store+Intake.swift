@@ -144,13 +144,10 @@ extension Store {
         var attempt = 0
         while ContinuousClock.now < deadline {
             do {
-                let intake = try await self.acceptOnce(submission, handOver: nil)
-                guard intake.verdict == .repeated, intake.turn == submission.id else { return intake }
-                return try await self.accepted(submission) ?? intake
-            } catch let error as PostgresError where error.isUniqueViolation(of: "turns_pkey") {
+                if let intake = try await self.acceptAgain(submission) { return intake }
                 if let intake = try await self.accepted(submission) { return intake }
                 // Its conversation was deleted since.
-                throw doubt
+                break
             } catch let error as PostgresError where error.isOutcomeUnknown || error.isWorthRepeating {
                 try await Task.sleep(for: backoff.delay(attempt: attempt))
                 attempt += 1
@@ -159,7 +156,20 @@ extension Store {
         throw doubt
     }
 
+    /// What becomes of a submission that is sent again; nil when it had been committed before.
+    private func acceptAgain(_ submission: TurnSubmission) async throws -> Intake? {
+        do {
+            let intake = try await self.acceptOnce(submission, handOver: nil)
+            return intake.verdict == .repeated && intake.turn == submission.id ? nil : intake
+        } catch let error as PostgresError where error.isUniqueViolation(of: "turns_pkey") {
+            return nil
+        }
+    }
+
     /// A submission that was committed before, as if its answer came now.
+    ///
+    /// What can be read may be on no standby yet, and gone after a failover. A commit of its own, for which the server waits
+    /// as it does for every other, shows that the standby has all that came before.
     private func accepted(_ submission: TurnSubmission) async throws -> Intake? {
         let statement: Query = """
             SELECT t.conversation_id, t.seq, t.state, t.first_event, c.owner_replica,
@@ -168,7 +178,8 @@ extension Store {
             FROM turnpike.turns t JOIN turnpike.conversations c ON c.id = t.conversation_id
             WHERE t.turn = \(submission.id.text)::uuid
             """
-        guard let row = try await self.pipeline([statement], of: submission.org)[0].first else { return nil }
+        let commit: Query = "SELECT pg_logical_emit_message(true, 'turnpike', '')"
+        guard let row = try await self.pipeline([statement, commit], of: submission.org)[0].first else { return nil }
         return Intake(
             verdict: .accepted,
             turn: submission.id,
