@@ -18,6 +18,8 @@ extension ConversationSession {
         var deadline: ContinuousClock.Instant?
         /// The turn that was performed last, or is.
         var lastTaken: TurnID?
+        /// The turn that was settled last.
+        var lastSettled: TurnID?
         var cancelWanted = false
         /// Who wants it is a newer turn.
         var isInterrupted = false
@@ -74,6 +76,13 @@ extension ConversationSession {
     /// Whether the turn was cancelled before its worker got it.
     func takeEarlyCancel() -> Bool {
         self.desk.withLock { $0.cancelWanted }
+    }
+
+    /// The turn that was settled last, which the worker remembers.
+    var lastSettled: TurnID? { self.desk.withLock { $0.lastSettled } }
+
+    func note(settled turn: TurnID) {
+        self.desk.withLock { $0.lastSettled = turn }
     }
 
     /// When the running turn's time is over; nil where that is not known.

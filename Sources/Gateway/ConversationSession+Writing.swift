@@ -33,7 +33,7 @@ extension ConversationSession {
     func settle(_ settlement: Settlement, next: HandOver?) async -> Settled? {
         switch await self.settleOnce(settlement, next: next) {
         case .done(let settled):
-            self.noteSettled(settlement.outcome, settled)
+            self.noteSettled(settlement, settled)
             return settled
         case .fenced:
             self.noteLate(settlement)
@@ -53,7 +53,7 @@ extension ConversationSession {
                 self.noteLate(settlement)
                 return nil
             }
-            self.noteSettled(failure.outcome, settled)
+            self.noteSettled(failure, settled)
             // The worker knows a turn that the log does not have: it must not perform another.
             self.end(.workerExited)
             return settled
@@ -71,12 +71,13 @@ extension ConversationSession {
         }
     }
 
-    private func noteSettled(_ outcome: Outcome, _ settled: Settled) {
+    private func noteSettled(_ settlement: Settlement, _ settled: Settled) {
+        self.note(settled: settlement.turn)
         self.tools.feed.changed(self.number, by: settled.events)
         self.tools.metrics.count(
             "turnpike_turns_total",
             "Turns settled by this replica, by outcome.",
-            labels: ["outcome": outcome.label]
+            labels: ["outcome": settlement.outcome.label]
         )
     }
 

@@ -5,6 +5,21 @@ import Postgres
 // a failover to a standby that had not got it, or its term began after whoever had asked for it had given up. Nobody may
 // claim it, and its owner lives, so no peer takes it over.
 extension Store {
+    /// Which of these turns, each settled under its fence, the database does not know as settled: a failover to a standby
+    /// that had not got it took the settlement back, and the term was begun before.
+    package func forgotten(_ settled: [(turn: TurnID, fence: Fence)]) async throws -> [Fence] {
+        guard !settled.isEmpty else { return [] }
+        let rows = try await self.pool.query(
+            """
+            SELECT s.ord FROM unnest(\(settled.map(\.turn.text))::uuid[], \(settled.map(\.fence.epoch))::bigint[],
+                \(settled.map(\.fence.nonce.text))::uuid[]) WITH ORDINALITY AS s (turn, epoch, nonce, ord)
+            WHERE NOT EXISTS (SELECT FROM turnpike.outcomes o
+                WHERE o.turn = s.turn AND o.epoch = s.epoch AND o.owner_nonce = s.nonce)
+            """
+        )
+        return try rows.map { settled[try $0.get("ord", as: Int.self) - 1].fence }
+    }
+
     /// The terms that `replica` holds by the database, beside those of the conversations it knows.
     package func strays(of replica: ReplicaID, beside known: [ConversationNumber]) async throws -> [Fence] {
         try await self.pool.query(
