@@ -74,7 +74,7 @@ extension EndToEnd {
         }
 
         /// Posts one turn after another until told, then a last one; returns how many. Each reply is the whole list.
-        private static func converse(
+        static func converse(
             _ client: Client,
             _ name: String,
             until over: StopSignal,
