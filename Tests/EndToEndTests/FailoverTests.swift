@@ -126,7 +126,7 @@ extension EndToEnd {
             try await pair.bringBackAsStandby()
             let cut = try await Ledger(installation).count(
                 """
-                SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+                SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
                 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
                 """
             )

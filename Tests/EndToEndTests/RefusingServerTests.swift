@@ -24,7 +24,7 @@ extension EndToEnd {
                 for refusal in refusals {
                     try await installation.pool.query(refusal.begin)
                     try await installation.pool.query(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'limited'"
+                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'limited'"
                     )
                     let path = Client.path("paced", "c", "turns")
                     let refused = try await client.http.send("POST", path, #"{"input":"lost"}"#)
