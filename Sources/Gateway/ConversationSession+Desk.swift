@@ -11,6 +11,8 @@ extension ConversationSession {
         var idleTimer: ReactorTimer?
         var idleSince: ContinuousClock.Instant?
         var worker: Worker?
+        /// The worker while it is being started: it has no turn yet.
+        var starting: Worker?
         /// Whether the worker is to stand still, also one that is still being started.
         var isFrozen = false
         var running: TurnID?
@@ -47,10 +49,22 @@ extension ConversationSession {
         return await shot.value()
     }
 
+    /// Takes charge of a worker that is about to be started.
+    func attend(_ worker: Worker) {
+        // Within the lock, so that no thaw comes in between.
+        let isAborted = self.desk.withLock { desk in
+            desk.starting = worker
+            if desk.isFrozen { worker.freeze() }
+            return desk.abortion != nil
+        }
+        if isAborted { worker.kill() }
+    }
+
     func adopt(_ worker: Worker) {
         // Within the lock, so that no thaw comes in between.
         let isAborted = self.desk.withLock { desk in
             desk.worker = worker
+            desk.starting = nil
             if desk.isFrozen { worker.freeze() }
             return desk.abortion != nil
         }
@@ -96,6 +110,7 @@ extension ConversationSession {
         self.desk.withLock { desk in
             desk.machine.close()
             desk.worker = nil
+            desk.starting = nil
         }
     }
 
@@ -125,6 +140,7 @@ extension ConversationSession {
 
     /// End once nothing is in hand.
     func end(_ reason: SessionEnding) {
+        if reason == .draining { self.isLeaving.raise() }
         self.deliver { $0.end(reason) }
     }
 
@@ -139,8 +155,10 @@ extension ConversationSession {
             desk.abortion = desk.abortion ?? reason
             desk.machine.close()
             defer { desk.delivery = nil }
-            return (desk.worker, desk.delivery)
+            return (desk.worker ?? desk.starting, desk.delivery)
         }
+        self.isLeaving.raise()
+        self.isAborted.raise()
         worker?.kill()
         delivery?.resolve(.end(reason))
     }
@@ -149,7 +167,7 @@ extension ConversationSession {
     func freeze() {
         self.desk.withLock { desk in
             desk.isFrozen = true
-            desk.worker?.freeze()
+            (desk.worker ?? desk.starting)?.freeze()
         }
     }
 
@@ -157,7 +175,7 @@ extension ConversationSession {
     func thaw() {
         self.desk.withLock { desk in
             desk.isFrozen = false
-            desk.worker?.thaw()
+            (desk.worker ?? desk.starting)?.thaw()
         }
     }
 

@@ -174,6 +174,28 @@ extension ConversationSession {
         self.note(running: nil)
     }
 
+    /// What becomes of a turn for which there is no worker. One that was not let start goes back, whatever its agent allows:
+    /// nothing has run.
+    func unstarted(_ turn: ArmedTurn, _ error: WorkerError, head: Int64) async -> SessionEnding {
+        let abortion = self.abortion ?? (self.isLeaving.isRaised ? .draining : nil)
+        switch abortion {
+        case .fenced: return .fenced
+        case nil:
+            await self.fail(turn, error.code, error.message, head: head)
+            return .finished
+        case let abortion?:
+            _ = await self.requeue(
+                turn,
+                events: [],
+                code: .replicaLost,
+                message: "the replica was leaving, or lost its lock session, before a worker had the turn",
+                spendsAttempt: false
+            )
+            self.note(running: nil)
+            return abortion
+        }
+    }
+
     /// What becomes of a turn in a session that is being taken down. Fenced off: nothing, somebody else has ended it.
     /// Lock lost or replica leaving, but fence unchanged: it fails, or goes back for another run where its agent allows
     /// one, here and now, so that nobody has to wait for its deadline. `outcome` is what the worker's end made of it.
@@ -210,7 +232,8 @@ extension ConversationSession {
         _ turn: ArmedTurn,
         events: [TurnEvent],
         code: FailureCode = .workerExited,
-        message: String
+        message: String,
+        spendsAttempt: Bool = true
     ) async -> SessionEnding {
         let written = await self.persistently("requeue") {
             try await self.tools.store.requeue(
@@ -218,7 +241,8 @@ extension ConversationSession {
                 fence: self.fence,
                 events: events,
                 code: code,
-                message: message
+                message: message,
+                spendsAttempt: spendsAttempt
             ).value
         } resolve: {
             nil
@@ -279,7 +303,8 @@ extension ConversationSession {
             fence: self.fence,
             events: [],
             code: .replicaLost,
-            message: "the session ended before its worker got the turn"
+            message: "the session ended before its worker got the turn",
+            spendsAttempt: false
         )
         self.tools.feed.changed(self.number)
         return true
@@ -311,8 +336,8 @@ extension ConversationSession {
         var attempt = 0
         while true {
             if !evenAborted {
+                await self.tools.leases.waitUntilTrusted(or: self.isAborted)
                 if self.abortion == .fenced { return .fenced }
-                if self.abortion == nil { await self.tools.leases.waitUntilTrusted() }
             }
             do {
                 if let value = try await write() { return .done(value) }

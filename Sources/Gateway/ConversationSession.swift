@@ -28,6 +28,10 @@ final class ConversationSession: Sendable {
     let tools: SessionTools
     let log: Logger
     let desk = Locked(Desk())
+    /// Raised when the session must come down at once: its desk says why.
+    let isAborted = StopSignal()
+    /// Raised when a worker whose start has not begun is wanted no more.
+    let isLeaving = StopSignal()
     let backends: BackendKeeper
 
     init(
@@ -77,13 +81,15 @@ final class ConversationSession: Sendable {
         // An agent may have kept snapshots before its store mode was changed; a settlement compares the head they left.
         let isWhole = readsSnapshots && !PlantedBug.hydrateBeforeBump.isPlanted
         var shape = isWhole ? chain.shape : .untouched(head: head)
-        let wait = StartWait(askedEvery: .seconds(max(1, self.agent.limits.progressSeconds / 4))) {
+        let wait = StartWait(askedEvery: .seconds(max(1, self.agent.limits.progressSeconds / 4)), until: self.isLeaving)
+        {
             await self.touch(first)
+        } begun: { [weak self] worker in
+            self?.attend(worker)
         }
         switch await self.tools.workers.start(permit, self.order(chain, transcript), in: place, waiting: wait) {
         case .failed(let error, let lease):
-            if self.abortion != .fenced { await self.fail(first, error.code, error.message, head: head) }
-            await self.leave(lease, .finished)
+            await self.leave(lease, await self.unstarted(first, error, head: head))
         case .started(let worker):
             async let noted: Void = self.note(pid: worker.pid)
             let ending = await self.serve(worker, first: first, shape: &shape)

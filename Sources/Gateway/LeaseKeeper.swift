@@ -18,7 +18,7 @@ final class LeaseKeeper: Service {
         var held: [LockKey: Fence] = [:]
         var loss = LockLoss()
         /// See `LockLoss`.
-        var regained: OneShot<Void>? { self.loss.regained }
+        var regained: StopSignal? { self.loss.regained }
 
         /// The fences that are known: a lock that is being taken has none yet, and nothing can be said of it.
         var fences: [Fence] {
@@ -68,12 +68,12 @@ final class LeaseKeeper: Service {
         self.session.isTrusted && self.state.withLock { $0.regained == nil }
     }
 
-    /// Returns once locks can be relied on. A holder asks before every commit; it is a courtesy to the next holder,
-    /// the fence is what keeps a commit safe.
-    func waitUntilTrusted() async {
-        while !self.isTrusted {
+    /// Returns once locks can be relied on, or `isOver` is raised. A holder asks before every commit; it is a courtesy to the
+    /// next holder, the fence is what keeps a commit safe.
+    func waitUntilTrusted(or isOver: StopSignal) async {
+        while !self.isTrusted, !isOver.isRaised {
             if let regained = self.state.withLock({ $0.regained }) {
-                await regained.value()
+                await regained.wait(or: isOver)
             } else if self.session.sessionNumber == nil {
                 // Stopped in order, or lost this very moment.
                 return
@@ -235,7 +235,7 @@ final class LeaseKeeper: Service {
 
     /// The sessions that are still without their locks. `loss` tells this loss from a later one, which has times of its
     /// own.
-    private func orphans(of loss: OneShot<Void>) -> [ConversationSession] {
+    private func orphans(of loss: StopSignal) -> [ConversationSession] {
         let fences = self.state.withLock { state in state.regained === loss ? state.fences : [] }
         return fences.compactMap { self.registry.session(holding: $0) }
     }
@@ -316,7 +316,7 @@ final class LeaseKeeper: Service {
         self.log.info("locks regained", ["locks": .count(locks.count - lost.count), "lost": .count(lost.count)])
         for fence in fences { self.registry.session(holding: fence)?.thaw() }
         self.restored.withLock { $0 = .now }
-        regained.resolve(())
+        regained.raise()
         for look in self.whoLooks.withLock({ $0 }) { look() }
     }
 

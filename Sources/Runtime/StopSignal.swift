@@ -53,6 +53,14 @@ package final class StopSignal: Sendable {
         forget()
     }
 
+    /// Returns when this flag or `other` goes up, whether the task is cancelled or not.
+    package func wait(or other: StopSignal) async {
+        let once = OneShot<Void>()
+        let forget = [self, other].map { $0.whenRaised { once.resolve(()) } }
+        await once.value()
+        for forget in forget { forget() }
+    }
+
     /// Waits for `delay` or the flag, whichever comes first; returns whether the flag is up.
     package func wait(atMost delay: Duration) async -> Bool {
         await withTaskGroup(of: Void.self) { group in

@@ -29,7 +29,7 @@ extension Store {
         guard try row.get("may") else { return .done(nil) }
         let all = events + [.retried(.noCapacity, message: message)]
         let results = try await self.pool.pipeline([
-            try Self.requeuing(turn: turn, fence: fence, events: all),
+            try Self.requeuing(turn: turn, fence: fence, events: all, spendsAttempt: false),
             """
             WITH held AS (
                 UPDATE turnpike.conversations c
@@ -39,7 +39,7 @@ extension Store {
                     AND c.owner_nonce = \(fence.nonce.text)::uuid AND c.running IS NULL
                 RETURNING c.id
             )
-            UPDATE turnpike.turns t SET reroutes = t.reroutes + 1, attempt = t.attempt - 1
+            UPDATE turnpike.turns t SET reroutes = t.reroutes + 1
             FROM held WHERE t.turn = \(turn.text)::uuid AND t.conversation_id = held.id AND t.state = 'queued'
             """,
         ])

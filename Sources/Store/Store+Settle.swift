@@ -210,24 +210,32 @@ extension Store {
     }
 
     /// Puts a running turn back into the queue for another run: marker discharged, turn running → queued, an event
-    /// that says why; all or nothing.
+    /// that says why; all or nothing. `spendsAttempt` is false where no worker has got it.
     package func requeue(
         turn: TurnID,
         fence: Fence,
         events: [TurnEvent],
         code: FailureCode,
-        message: String
+        message: String,
+        spendsAttempt: Bool = true
     ) async throws -> Fenced<Int64> {
         let all = events + [.retried(code, message: message)]
         try await Self.reach(.requeueBefore)
-        let rows = try await self.pool.query(Self.requeuing(turn: turn, fence: fence, events: all))
+        let rows = try await self.pool.query(
+            Self.requeuing(turn: turn, fence: fence, events: all, spendsAttempt: spendsAttempt)
+        )
         try await Self.reach(.requeueCommitted)
         guard let row = rows.first else { return .fenced }
         return .done(try row.get("last_event"))
     }
 
     /// The same as a statement.
-    static func requeuing(turn: TurnID, fence: Fence, events: [TurnEvent]) throws -> Query {
+    static func requeuing(
+        turn: TurnID,
+        fence: Fence,
+        events: [TurnEvent],
+        spendsAttempt: Bool = true
+    ) throws -> Query {
         let types = events.map(\.type)
         let data = try events.map { try StoredJSON.text($0.data) }
         return """
@@ -241,7 +249,8 @@ extension Store {
                 WHERE m.turn = \(turn.text)::uuid AND m.epoch = \(fence.epoch)::bigint
                 RETURNING m.turn
             ), back AS (
-                UPDATE turnpike.turns t SET state = 'queued', started_at = NULL
+                UPDATE turnpike.turns t
+                SET state = 'queued', started_at = NULL, attempt = t.attempt - \(spendsAttempt ? 0 : 1)::integer
                 FROM discharged d WHERE t.turn = d.turn
                 RETURNING t.turn
             ), logged AS (

@@ -1,13 +1,24 @@
-import Runtime
+package import Runtime
 
-/// Who waits for a worker while its start waits its turn: asked every `interval`, and when the turn has come.
+/// Who waits for a worker.
 package struct StartWait: Sendable {
     let interval: Duration
+    let isOver: StopSignal
     let isWanted: @Sendable () async -> Bool
+    let begun: @Sendable (Worker) -> Void
 
-    package init(askedEvery interval: Duration, isWanted: @escaping @Sendable () async -> Bool) {
+    /// `isWanted` is asked every `interval` while the start waits its turn, and when the turn has come; a start that still
+    /// waits when `isOver` is raised is not wanted. `begun` gets the worker before it is started, to freeze or kill it.
+    package init(
+        askedEvery interval: Duration,
+        until isOver: StopSignal = StopSignal(),
+        isWanted: @escaping @Sendable () async -> Bool,
+        begun: @escaping @Sendable (Worker) -> Void = { _ in }
+    ) {
         self.interval = interval
+        self.isOver = isOver
         self.isWanted = isWanted
+        self.begun = begun
     }
 }
 
@@ -40,18 +51,20 @@ final class StartGate: Sendable {
         }
         guard let mine else { return true }
         guard let wait else { return await mine.value() }
-        let isOver = StopSignal()
+        let forget = wait.isOver.whenRaised { self.withdraw(mine) }
+        let hasAnswer = StopSignal()
         // No child of the caller's task, whose cancellation would make it ask without a pause; awaited below.
         let asking = Task {
-            while await !isOver.wait(atMost: wait.interval) {
+            while await !hasAnswer.wait(atMost: wait.interval) {
                 guard await wait.isWanted() else { return self.withdraw(mine) }
             }
         }
         let hasPlace = await mine.value()
-        isOver.raise()
+        hasAnswer.raise()
+        forget()
         await asking.value
         guard hasPlace else { return false }
-        guard await wait.isWanted() else {
+        guard !wait.isOver.isRaised, await wait.isWanted() else {
             self.leave()
             return false
         }

@@ -106,6 +106,7 @@ package final class WorkerPool: Sendable {
             let message = "nobody waits for the worker any more"
             return .failed(WorkerError(code: .workerStartFailed, message: message), lease: await worker.end())
         }
+        wait?.begun(worker)
         let failure = await self.open(worker, order)
         let result = failure == nil ? "ready" : "failed"
         self.metrics.count("turnpike_worker_starts_total", "Attempts to start a worker.", labels: ["result": result])
@@ -113,7 +114,9 @@ package final class WorkerPool: Sendable {
             if !order.isCheck { self.noteStart(of: worker) }
             return .started(worker)
         }
-        if !order.isCheck { self.noteFailure(AgentKey(org: order.org, agent: order.agent), failure.message) }
+        // One that was killed because nobody wants it any more says nothing of its agent.
+        let isWanted = wait?.isOver.isRaised != true
+        if !order.isCheck, isWanted { self.noteFailure(AgentKey(org: order.org, agent: order.agent), failure.message) }
         self.tools.log.warning(
             "worker did not start",
             ["deployment": .text(order.deployment.text), "error": .text(failure.message)]

@@ -7,6 +7,7 @@ import Testing
 extension EndToEnd {
     @Suite struct DrainTests {
         static let conversations = 6
+        static let coldStarts = 16
 
         @Test("a replica told to leave under load finishes its running turns and loses none")
         func drainUnderLoad() async throws {
@@ -46,6 +47,34 @@ extension EndToEnd {
                 }
                 try await Ledger(installation).check(turns: 4 * Self.conversations)
                 #expect(try await Ledger(installation).count("SELECT count(*) FROM turnpike.replicas") == 1)
+            }
+        }
+
+        @Test("a replica told to leave hands over turns whose workers are still to be started, and none of them fails")
+        func drainOfColdStarts() async throws {
+            try await Installation.with { installation in
+                let leaving = try await installation.replica(["drain_seconds": "1"])
+                let client = installation.client(leaving.port)
+                // More than start at once, each later than the replica may stay.
+                let boot = "sleep 3; exec /usr/bin/python3 -S \(Places.worker("paced_agent.py"))"
+                try await client.put("paced", ["/bin/sh", "-c", boot])
+                var turns: [String] = []
+                for number in 0..<Self.coldStarts {
+                    turns.append(try await client.submit("paced", "c-\(number)", "one"))
+                }
+                let ledger = Ledger(installation)
+                try await eventually("the replica has them all") {
+                    try await ledger.count("SELECT count(*) FROM turnpike.markers") == Self.coldStarts
+                }
+                let staying = try await installation.replica()
+                leaving.process.signal(SIGTERM)
+                #expect(try await leaving.process.end(within: .seconds(15)) == 0)
+                let survivor = installation.client(staying.port)
+                for turn in turns { #expect(try await survivor.outcome(turn).state == "completed") }
+                try await ledger.check(turns: Self.coldStarts)
+                let again = "SELECT count(*) FROM turnpike.turns WHERE attempt <> 1" as Query
+                #expect(try await ledger.count(again) == 0, "no worker had got one, so none was tried again")
+                #expect(leaving.process.text.contains(#""ending":"draining""#))
             }
         }
 

@@ -128,6 +128,48 @@ struct EndingTests {
         }
     }
 
+    @Test("a turn whose start still waits when its replica leaves goes back at once, and has spent no attempt")
+    func leavingBeforeStart() async throws {
+        try await GatewayFixture.with({
+            $0.limits.startsAtOnce = 1
+            $0.limits.startGateHold = .seconds(60)
+        }) { fixture in
+            let mute = try await fixture.agent("mute", "mute") { $0.limits.startSeconds = 60 }
+            let first = try await fixture.submit(mute, "c")
+            try await eventually("the first start") { fixture.replica.workerStates == [.starting] }
+            let agent = try await fixture.agent("echo", "echo")
+            let waiting = try await fixture.submit(agent, "waits")
+            try await eventually("the other to be armed") {
+                try await fixture.count("SELECT count(*) FROM turnpike.markers") == 2
+                    && fixture.replica.conversationSession(waiting) != nil
+            }
+            let session = try #require(fixture.replica.conversationSession(waiting))
+            session.end(.draining)
+            try await eventually("its turn to go back") { try await fixture.retries(waiting) == ["replica_lost"] }
+            try #require(fixture.replica.conversationSession(first)).abort(.draining)
+            let record = try await fixture.ended(waiting)
+            #expect(record.state == .completed && record.attempt == 1)
+        }
+    }
+
+    @Test("a worker that is being started is killed with its session, and its turn has spent no attempt")
+    func killedWhileStarting() async throws {
+        try await GatewayFixture.with { fixture in
+            let agent = try await fixture.agent("later", "mute") { $0.limits.startSeconds = 60 }
+            let turn = try await fixture.submit(agent, "c")
+            try await eventually("the start") { fixture.replica.workerPIDs.first.map { $0 > 0 } == true }
+            let launcher = try #require(fixture.replica.workerPIDs.first)
+            let session = try #require(fixture.replica.conversationSession(turn))
+            try await fixture.agent("later", "echo")
+            session.abort(.lockLost)
+            let record = try await fixture.ended(turn)
+            #expect(record.state == .completed && record.attempt == 1)
+            #expect(try await fixture.retries(turn) == ["replica_lost"])
+            #expect(kill(launcher, 0) == -1, "nothing of the first worker is left")
+            #expect(fixture.gateway.workers().circuits.isEmpty, "its agent is not to blame")
+        }
+    }
+
     @Test("a turn that its leaving replica cuts off keeps what was said")
     func cutOff() async throws {
         try await GatewayFixture.with { fixture in

@@ -177,6 +177,16 @@ struct GatewayFixture: Sendable {
         try await self.count("SELECT count(*) FROM turnpike.outcomes WHERE turn = \(turn.id.text)::uuid")
     }
 
+    /// Why the turn was put back into its queue, each time.
+    func retries(_ turn: SubmittedTurn) async throws -> [String] {
+        try await self.pool.query(
+            """
+            SELECT data ->> 'code' AS code FROM turnpike.events
+            WHERE turn = \(turn.id.text)::uuid AND type = 'turn.retried' ORDER BY seq
+            """
+        ).map { try $0.get("code") }
+    }
+
     func deployments() async throws -> Int {
         try await self.count("SELECT count(*) FROM turnpike.deployments")
     }

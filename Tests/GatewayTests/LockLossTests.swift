@@ -112,6 +112,23 @@ struct LockLossTests {
         }
     }
 
+    @Test("a session that waits for its lock with an outcome in hand writes it when it has to come down")
+    func comingDown() async throws {
+        try await GatewayFixture.with({ $0.reconnectDelay = .seconds(60) }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let session = try #require(fixture.replica.conversationSession(turn))
+            try await fixture.cutLockSession(of: fixture.replica)
+            session.desk.withLock { $0.worker }?.kill()
+            try await eventually("the worker to be gone") { fixture.replica.workerStates.isEmpty }
+            #expect(try await fixture.outcomes(turn) == 0, "it waits")
+            session.abort(.draining)
+            #expect(try await fixture.ended(turn).outcome?.code == "worker_exited")
+            #expect(!fixture.gateway.leases.isTrusted)
+        }
+    }
+
     @Test("a worker stands still while its lock is away for too long to be believed in, and goes on when it is back")
     func freezing() async throws {
         try await GatewayFixture.with({
