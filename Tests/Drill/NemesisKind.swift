@@ -9,6 +9,7 @@ enum NemesisKind: String, Sendable, Hashable, CaseIterable {
     case cutLockSession = "cut-lock-session"
     case cutCommitSessions = "cut-commit-sessions"
     case restartPostgres = "restart-postgres"
+    case failOverPostgres = "fail-over-postgres"
     case partition
     case partitionOneWay = "partition-one-way"
     case resetConnections = "reset-connections"
@@ -29,6 +30,7 @@ enum NemesisKind: String, Sendable, Hashable, CaseIterable {
         case .cutLockSession: "pg_terminate_backend of a replica's lock session"
         case .cutCommitSessions: "pg_terminate_backend of a replica's pooled sessions"
         case .restartPostgres: "an immediate shutdown of PostgreSQL, and its restart"
+        case .failOverPostgres: "kill -9 of PostgreSQL, whose synchronous standby takes its place"
         case .partition: "nothing passes between a replica and PostgreSQL"
         case .partitionOneWay: "nothing passes in one direction"
         case .resetConnections: "a replica's connections to PostgreSQL are reset, and new ones for a while"

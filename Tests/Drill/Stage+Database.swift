@@ -19,17 +19,20 @@ extension Stage {
         self.recorder.fired(.cutCommitSessions, try await self.cluster.terminate(slot.session("pool")))
     }
 
-    mutating func restartPostgres() async throws {
+    /// A restart, or a failover.
+    mutating func replacePostgres(_ kind: NemesisKind) async throws {
         let isMine = self.cluster.serverIsTaken.withLock { isTaken in
             defer { isTaken = true }
             return !isTaken
         }
         guard isMine else { return }
         defer { self.cluster.serverIsTaken.withLock { $0 = false } }
+        let server = self.cluster.server
+        let isFailover = kind == .failOverPostgres
         let pause = Duration.milliseconds(Int.random(in: 0...2_000, using: &self.random))
-        let away = try await self.cluster.server.restart(after: pause)
-        self.recorder.fired(.restartPostgres)
-        self.recorder.recovered("PostgreSQL restarted: away", after: away)
+        let away = try await isFailover ? server.failOver(after: pause) : server.restart(after: pause)
+        self.recorder.fired(kind)
+        self.recorder.recovered(isFailover ? "PostgreSQL failed over: away" : "PostgreSQL restarted: away", after: away)
         let name = self.cluster.places.randomElement(using: &self.random)?.name
         try await self.probe(name, "PostgreSQL back: a turn served", since: .now)
     }

@@ -33,7 +33,7 @@ struct Stage {
         case .killWorker: try await self.killWorker()
         case .freezeWorker: try await self.freezeWorker()
         case .muteWorker: try await self.muteWorker()
-        case .restartPostgres: try await self.restartPostgres()
+        case .restartPostgres, .failOverPostgres: try await self.replacePostgres(kind)
         case .slowPostgres: try await self.slowPostgres()
         case .loseAnswers: try await self.loseAnswers()
         default:
@@ -62,7 +62,8 @@ struct Stage {
         case .offsetClock: try await self.offsetClock(slot)
         case .rollingRestart: try await self.restart(slot, replica)
         case .faultPoint: try await self.reachPoint(slot)
-        case .killWorker, .freezeWorker, .muteWorker, .restartPostgres, .slowPostgres, .loseAnswers: break
+        case .killWorker, .freezeWorker, .muteWorker, .restartPostgres, .failOverPostgres, .slowPostgres, .loseAnswers:
+            break
         }
     }
 

@@ -25,11 +25,11 @@ extension EndToEnd {
                     let client = installation.client(try await installation.replica().port)
                     try await client.putPaced()
                     #expect(ReplyList.items(try await client.reply("paced", "c", "one")) == ["one"])
-                    try await pair.cutReplication()
+                    try await pair.primary.leaveBehind(pair.standby)
                     let lost = try await client.submit("paced", "c", "two")
                     #expect(try await client.outcome(lost).list == ["one", "two"])
-                    try await pair.killPrimary()
-                    try await pair.promote()
+                    try await pair.primary.kill()
+                    try await pair.standby.promote()
                     try await installation.areReady([client])
                     #expect(try await client.http.send("GET", "/v1/turns/\(lost)").status == 404)
                     #expect(ReplyList.items(try await client.reply("paced", "c", "three")) == ["one", "three"])
@@ -86,7 +86,7 @@ extension EndToEnd {
             after pause: Duration
         ) async throws -> Int {
             let killed = ContinuousClock.now
-            try await pair.killPrimary()
+            try await pair.primary.kill()
             async let answers = withThrowingTaskGroup(of: Answer.self) { group in
                 for (number, client) in clients.enumerated() {
                     group.addTask {
@@ -102,7 +102,7 @@ extension EndToEnd {
                 try await eventually("the primary has been away for \(pause)") { ContinuousClock.now - killed >= pause }
             }
             let start = ContinuousClock.now
-            try await pair.promote()
+            try await pair.standby.promote()
             let promoted = ContinuousClock.now
             let served = try await clients[0].converseOnce("after")
             Figures.report(
@@ -123,7 +123,7 @@ extension EndToEnd {
             _ installation: Installation,
             _ clients: [Client]
         ) async throws -> Int {
-            try await pair.bringBackAsStandby()
+            let stale = try await pair.bringBack()
             let cut = try await Ledger(installation).count(
                 """
                 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
@@ -136,7 +136,14 @@ extension EndToEnd {
             for (number, client) in clients.enumerated() {
                 turns += try await client.converseOnce("back-\(number)")
             }
-            try await eventually("nobody stays with the stale server") { try await pair.sessionsOfStale() == 0 }
+            try await eventually("nobody stays with the stale server") {
+                try await stale.ask(
+                    """
+                    SELECT count(*) = 0 FROM pg_stat_activity
+                    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+                    """
+                )
+            }
             return turns
         }
     }
