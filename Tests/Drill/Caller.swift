@@ -9,6 +9,8 @@ enum CallFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// The connection broke, or nothing came for too long: what became of the request is not known.
     case broken(String)
 
+    static let silent = Self.broken("nothing came")
+
     var description: String {
         switch self {
         case .refused: "refused"
@@ -66,6 +68,11 @@ struct Caller: Sendable {
             if !events.allSatisfy(event) { return Reply(status: 200, body: []) }
         }
         return Reply(status: 200, body: [])
+    }
+
+    /// Whether the replica says that it is ready.
+    var saysReady: Bool {
+        do throws(CallFailure) { return try self.call("GET", "/readyz").status == 200 } catch { return false }
     }
 
     private func send(
@@ -165,7 +172,7 @@ private struct AnswerReader {
         var buffer = [UInt8](repeating: 0, count: 16 * 1024)
         let count = recv(self.descriptor, &buffer, buffer.count, 0)
         if count < 0, errno == EINTR { return true }
-        guard count >= 0 else { throw .broken(errno == EAGAIN ? "nothing came" : String(cString: strerror(errno))) }
+        guard count >= 0 else { throw errno == EAGAIN ? .silent : .broken(String(cString: strerror(errno))) }
         self.bytes += buffer[..<count]
         return count > 0
     }

@@ -5,8 +5,9 @@ enum Checks {
         let readings = Dictionary(grouping: history.readings, by: \.conversation)
         let known = Set(history.conversations.map(\.name))
         var found: [Violation] = []
-        for name in Set(turns.keys).subtracting(known).sorted() {
-            found += Self.accepts(ConversationEvidence(name: name), turns[name] ?? [])
+        for name in Set(turns.keys).union(readings.keys).subtracting(known).sorted() {
+            let nothing = ConversationEvidence(name: name)
+            found += Self.accepts(nothing, turns[name] ?? []) + Self.streams(nothing, [], readings[name] ?? [])
         }
         for conversation in history.conversations {
             let log = turns[conversation.name] ?? []
@@ -179,7 +180,7 @@ enum Checks {
         return found.map { Violation(check: "events", conversation: conversation.name, message: $0) }
     }
 
-    /// Every stream, however often it was resumed, had each event once and in order.
+    /// Every stream, however often it was resumed, had each event once and in order, and every reader read the whole log.
     static func streams(
         _ conversation: ConversationEvidence,
         _ log: [ClientTurn],
@@ -196,9 +197,9 @@ enum Checks {
                 found.append("the stream of \(sent.key) (\(sent.connections)): \(Self.first(stream, expected))")
             }
         }
-        for reading in readings where reading.events != Array(conversation.events.prefix(reading.events.count)) {
-            let expected = Array(conversation.events.prefix(reading.events.count))
-            found.append("a reader of the log (\(reading.connections)): \(Self.first(reading.events, expected))")
+        for reading in readings where reading.events != conversation.events {
+            let difference = Self.first(reading.events, conversation.events)
+            found.append("a reader of the log (\(reading.connections)): \(difference)")
         }
         return found.map { Violation(check: "streams", conversation: conversation.name, message: $0) }
     }
@@ -207,6 +208,13 @@ enum Checks {
         let place = zip(read, expected).prefix { $0 == $1 }.count
         let (had, wanted) = (read.dropFirst(place).first, expected.dropFirst(place).first)
         return "at \(place) it had \(had.map { "\($0)" } ?? "nothing") and not \(wanted.map { "\($0)" } ?? "nothing")"
+    }
+
+    /// Something failed, and each fault that the run is about did.
+    static func faults(_ fired: Set<NemesisKind>, expected: [NemesisKind]) -> [Violation] {
+        let missing = expected.filter { !fired.contains($0) }.map { "\($0.rawValue) never had its effect" }
+        let nothing = fired.isEmpty && missing.isEmpty ? ["no fault had its effect"] : []
+        return (missing + nothing).map { Violation(check: "faults", conversation: "", message: $0) }
     }
 
     /// In the end nothing is queued, running, owned or claimed.

@@ -33,7 +33,8 @@ final class Cluster: Sendable {
         _ folder: ScratchDirectory,
         _ slots: [Slot],
         _ settings: [String: String],
-        _ tokens: [String: String]
+        _ tokens: [String: String],
+        _ balancer: Balancer
     ) throws {
         self.options = options
         self.settings = settings
@@ -42,7 +43,7 @@ final class Cluster: Sendable {
         self.folder = folder
         self.slots = slots
         self.tokens = tokens
-        self.balancer = Balancer(slots: slots.count)
+        self.balancer = balancer
         self.pool = ConnectionPool(
             configuration: .init(conninfo: server.conninfo(database) + " application_name=drill", size: 6),
             reactor: try TestPlatform.reactor(),
@@ -58,7 +59,8 @@ final class Cluster: Sendable {
         on server: Server,
         settings: [String: String] = [:],
         limits: String,
-        arguments: [String] = []
+        arguments: [String] = [],
+        checksHealth: Bool = false
     ) async throws -> Cluster {
         let folder = try ScratchDirectory()
         let database = try await server.database()
@@ -72,7 +74,8 @@ final class Cluster: Sendable {
             let org = "org-\(number)"
             tokens[org] = try await Self.token(options, server.conninfo(database), folder, org)
         }
-        let cluster = try Cluster(options, server, database, folder, slots, settings, tokens)
+        let balancer = Balancer(slots: slots.count, checksHealth: checksHealth)
+        let cluster = try Cluster(options, server, database, folder, slots, settings, tokens, balancer)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for slot in slots { group.addTask { try await cluster.boot(slot) } }
             try await group.waitForAll()
@@ -190,7 +193,7 @@ final class Cluster: Sendable {
         guard let replica = slot.replica else { return }
         let tree = ProcessTable.descendants(of: replica.pid)
         slot.put(nil)
-        self.balancer.place(slot.number, at: nil)
+        self.balancer.remove(slot.number)
         let start = ContinuousClock.now
         replica.process.signal(SIGKILL)
         try await replica.process.end(within: .seconds(5))

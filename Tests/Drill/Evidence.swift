@@ -89,43 +89,39 @@ extension Cluster {
 
     /// What is left lying about once nothing is asked of the replicas any more.
     func leftovers() async throws -> [Violation] {
-        var found: [String] = []
-        func expect(_ what: String, _ count: Int, atMost limit: Int) {
-            if count > limit { found.append("\(count) \(what), at most \(limit) expected") }
+        var found: [Violation] = []
+        func expect(_ check: String, _ what: String, _ count: Int, atMost limit: Int) {
+            guard count > limit else { return }
+            let message = "\(count) \(what), at most \(limit) expected"
+            found.append(Violation(check: check, conversation: "", message: message))
         }
-        expect("markers", try await self.count("SELECT count(*) FROM turnpike.markers"), atMost: 0)
-        expect("reservations that no turn has", try await self.count(Self.leaked), atMost: 0)
+        expect("markers", "markers", try await self.count("SELECT count(*) FROM turnpike.markers"), atMost: 0)
+        expect("quotas", "reservations that no turn has", try await self.count(Self.leaked), atMost: 0)
         let open: Query = "SELECT count(*) FROM turnpike.deployments WHERE ended_at IS NULL"
-        expect("open deployments", try await self.count(open), atMost: 0)
-        expect(
-            "replicas on record",
-            try await self.count("SELECT count(*) FROM turnpike.replicas"),
-            atMost: self.slots.count
-        )
+        expect("deployments", "open deployments", try await self.count(open), atMost: 0)
+        let replicas = try await self.count("SELECT count(*) FROM turnpike.replicas")
+        expect("replicas", "replicas on record", replicas, atMost: self.slots.count)
         let locks: Query = """
             SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
             """
-        expect("advisory locks", try await self.count(locks), atMost: self.slots.count)
+        expect("locks", "advisory locks", try await self.count(locks), atMost: self.slots.count)
         for slot in self.slots {
             for (kind, limit) in [("pool", 6), ("lock", 1)] {
                 let sessions: Query = """
                     SELECT count(*) FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name = \(slot.session(kind))
                     """
-                expect("sessions of \(slot.session(kind))", try await self.count(sessions), atMost: limit)
+                expect("sessions", "sessions of \(slot.session(kind))", try await self.count(sessions), atMost: limit)
             }
             guard let replica = slot.replica, !replica.process.hasEnded else {
-                found.append("the replica of slot \(slot.number) has ended")
+                expect("replicas", "replicas of slot \(slot.number) that have ended", 1, atMost: 0)
                 continue
             }
-            expect(
-                "descriptors of slot \(slot.number)",
-                ProcessTable.descriptors(replica.pid),
-                atMost: slot.descriptorLimit
-            )
+            let descriptors = ProcessTable.descriptors(replica.pid)
+            expect("descriptors", "descriptors of slot \(slot.number)", descriptors, atMost: slot.descriptorLimit)
         }
-        expect("workers", ProcessTable.naming(self.folder.file("list_agent")).count, atMost: 0)
-        return found.map { Violation(check: "leftovers", conversation: "", message: $0) }
+        expect("workers", "workers", ProcessTable.naming(self.folder.file("list_agent")).count, atMost: 0)
+        return found
     }
 }

@@ -25,7 +25,7 @@ struct Weather: Sendable {
 struct ProxyCounts: Sendable {
     var connections = 0
     var resets = 0
-    /// Times that a direction had something to hold back.
+    /// Times that a direction of a connection had bytes to hold back, seen when it was opened again or ended.
     var held = 0
     var delayed = 0
     var lostAnswers = 0
@@ -120,16 +120,22 @@ actor FaultProxy {
             let isOpen = !self.weather.blocked.contains(direction)
             let source = link[direction]
             if isOpen, source.watch == nil {
+                self.noteHeld(source)
+                source.isBlocked = false
                 let number = link.number
                 source.watch = self.reactor.watch(source.descriptor, for: .readable) { [weak self] _ in
                     self?.assumeIsolated { $0.ready(number, direction) }
                 }
-            } else if !isOpen, let watch = source.watch {
-                watch.cancel()
+            } else if !isOpen {
+                source.watch?.cancel()
                 source.watch = nil
-                self.counts.held += 1
+                source.isBlocked = true
             }
         }
+    }
+
+    private func noteHeld(_ source: ProxyLink.Side) {
+        if source.isBlocked, source.hasWaiting { self.counts.held += 1 }
     }
 
     private func ready(_ number: Int, _ direction: Weather.Direction) {
@@ -208,6 +214,7 @@ actor FaultProxy {
         if reset { self.counts.resets += 1 }
         for direction in Weather.Direction.allCases {
             let source = link[direction]
+            self.noteHeld(source)
             if reset { ProxyLink.resetOnClose(source.descriptor) }
             if let watch = source.watch { watch.cancel(thenClose: true) } else { close(source.descriptor) }
         }
@@ -220,11 +227,19 @@ final class ProxyLink {
     final class Side {
         let descriptor: Int32
         var watch: Watch?
+        /// Whether what is sent is held back.
+        var isBlocked = false
         var late: [[UInt8]] = []
         var waiting: [UInt8] = []
 
         init(_ descriptor: Int32) {
             self.descriptor = descriptor
+        }
+
+        /// Whether bytes have been sent that were not taken yet.
+        var hasWaiting: Bool {
+            var byte: UInt8 = 0
+            return recv(self.descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
         }
     }
 

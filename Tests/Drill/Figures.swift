@@ -23,6 +23,11 @@ struct Figures {
         return value <= limit
     }
 
+    private func judge(_ what: String, _ count: Int, atLeast limit: Int) -> Bool {
+        Console.say("\(count >= limit ? "ok" : "RED"): \(what): \(count) (at least \(limit))")
+        return count >= limit
+    }
+
     func with(
         _ options: Options,
         arguments: [String] = [],
@@ -43,7 +48,7 @@ struct Figures {
 
     // MARK: - Many conversations
 
-    /// Kills one of three replicas when all conversations are within a turn.
+    /// Kills three replicas one after another, each once, while the conversations of each are within a turn.
     private func crowd(conversations: Int) async throws -> Bool {
         var options = self.options
         options.conversations = conversations
@@ -60,22 +65,36 @@ struct Figures {
                 try await cluster.runningWorkers().count == conversations
             }
             Console.say("\(conversations) conversations run turns after \(ContinuousClock.now - start)")
-            guard let slot = cluster.slots.first, let replica = slot.replica else { return false }
-            let debts = try await cluster.debts(of: replica.id)
-            let owned = Set(try await cluster.owned(by: replica.id))
-            let killed = ContinuousClock.now
-            try await cluster.kill(slot)
-            try await eventually("its turns are settled", within: .seconds(60)) {
-                try await cluster.debts(of: replica.id) == 0
+            var isGood = true
+            for slot in cluster.slots {
+                if try await !self.killOne(slot, places, cluster, threads) { isGood = false }
+                try await cluster.boot(slot)
             }
-            let settled = (ContinuousClock.now - killed).inMilliseconds
-            let victims = places.filter { owned.contains($0.name) }
-            let first = try await self.firstReply(victims.prefix(1), cluster, threads, since: killed)
-            let more = try await self.firstReply(victims.dropFirst().prefix(100), cluster, threads, since: .now)
-            Console.say("\(debts) turns of the killed replica; 100 next turns elsewhere took \(more) ms together")
-            let isSettled = self.judge("replica killed: its \(debts) turns settled", settled, atMost: 2_000)
-            return self.judge("replica killed: next turn elsewhere", first, atMost: 2_500) && isSettled
+            return isGood
         }
+    }
+
+    private func killOne(
+        _ slot: Slot,
+        _ places: [Place],
+        _ cluster: Cluster,
+        _ threads: BlockingPool
+    ) async throws -> Bool {
+        guard let replica = slot.replica else { return false }
+        let debts = try await cluster.debts(of: replica.id)
+        let owned = Set(try await cluster.owned(by: replica.id))
+        let killed = ContinuousClock.now
+        try await cluster.kill(slot)
+        try await eventually("its turns are settled", within: .seconds(60)) {
+            try await cluster.debts(of: replica.id) == 0
+        }
+        let settled = (ContinuousClock.now - killed).inMilliseconds
+        let victims = places.filter { owned.contains($0.name) }
+        let first = try await self.firstReply(victims.prefix(1), cluster, threads, since: killed)
+        let more = try await self.firstReply(victims.dropFirst().prefix(100), cluster, threads, since: .now)
+        Console.say("\(debts) turns of the killed replica; 100 next turns elsewhere took \(more) ms together")
+        let isSettled = self.judge("replica killed: its \(debts) turns settled", settled, atMost: 2_000)
+        return self.judge("replica killed: next turn elsewhere", first, atMost: 2_500) && isSettled && debts > 0
     }
 
     private func submit(
@@ -141,6 +160,7 @@ struct Figures {
         return try await self.with(options, arguments: ["daemon"]) { cluster in
             let threads = BlockingPool(threads: 4)
             let (slot, place) = (cluster.slots[0], cluster.places[0])
+            let program = cluster.folder.file("list_agent")
             var survivors = 0
             var processes = 0
             var gone: [Duration] = []
@@ -148,17 +168,19 @@ struct Figures {
                 let trialPlace = Place(org: place.org, agent: "list", conversation: "t-\(trial)", token: place.token)
                 _ = try await self.firstReply([trialPlace], cluster, threads, since: .now)
                 guard let replica = slot.replica else { return false }
-                let tree = ProcessTable.descendants(of: replica.pid)
+                // The launcher, its program, and the program's daemon, whoever is its parent by now.
+                try await eventually("a worker has its daemon") { ProcessTable.naming(program).count >= 3 }
+                let tree = ProcessTable.descendants(of: replica.pid).union(ProcessTable.naming(program))
                 processes += tree.count
                 slot.put(nil)
-                cluster.balancer.place(0, at: nil)
+                cluster.balancer.remove(0)
                 let killed = ContinuousClock.now
                 replica.process.signal(SIGKILL)
                 while tree.contains(where: ProcessTable.runs), ContinuousClock.now - killed < .milliseconds(100) {
                     usleep(500)
                 }
                 gone.append(ContinuousClock.now - killed)
-                survivors += tree.filter(ProcessTable.runs).count
+                survivors += tree.union(ProcessTable.naming(program)).filter(ProcessTable.runs).count
                 try await replica.process.end(within: .seconds(5))
                 try await cluster.boot(slot)
             }
@@ -171,23 +193,28 @@ struct Figures {
 
     /// Restarts three replicas in turn, behind a balancer that checks them, while clients talk.
     private func rolling() async throws -> Bool {
-        let run = Run(options: self.options, name: "rolling", kinds: [.rollingRestart], seed: self.options.seed)
+        var run = Run(options: self.options, name: "rolling", kinds: [.rollingRestart], seed: self.options.seed)
+        run.checksHealth = true
         let report = try await run.perform(on: self.server)
         Console.say(Report.line(report))
         if !report.violations.isEmpty { Console.say(Report.violations(report)) }
         let good = ["submit 200", "submit 202", "submit 409 conversation_busy"]
-        let failed = report.history.turns.flatMap(\.answers).filter { answer in
+        let answers = report.history.turns.flatMap(\.answers)
+        let failed = answers.filter { answer in
             answer.hasPrefix("submit") && !good.contains { answer.hasPrefix($0) }
         }
         if !failed.isEmpty { Console.say("failed accepts: \(Set(failed).sorted())") }
-        let resumed = report.history.turns.filter { $0.connections > 1 }.count
-        let isBusy = report.faults[.rollingRestart, default: 0] >= 3
+        let redispatched = answers.count { $0.hasPrefix("redispatched") }
         let leaves = report.faults[.rollingRestart, default: 0]
-        let readers = report.history.readings.reduce(0) { $0 + $1.connections - 1 }
-        Console.say("\(leaves) replicas left, \(report.turns) turns")
-        Console.say("streams resumed: of turns \(resumed), of logs \(readers)")
-        let isGood = self.judge("rolling restart: failed accepts", failed.count, atMost: 0, "requests")
-        return self.judge("rolling restart: violations", report.violations.count, atMost: 0, "") && isGood && isBusy
+        let resumed = report.history.turns.count { $0.isResumed } + report.history.readings.reduce(0) { $0 + $1.breaks }
+        Console.say("\(leaves) replicas left, \(report.turns) turns, \(redispatched) connections made elsewhere")
+        let verdicts = [
+            self.judge("rolling restart: failed accepts", failed.count, atMost: 0, "requests"),
+            self.judge("rolling restart: violations", report.violations.count, atMost: 0, ""),
+            self.judge("rolling restart: replicas that left", leaves, atLeast: 3),
+            self.judge("rolling restart: streams resumed", resumed, atLeast: 1),
+        ]
+        return !verdicts.contains(false)
     }
 }
 

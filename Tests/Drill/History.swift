@@ -41,6 +41,11 @@ struct ClientTurn: Sendable {
     var connections = 0
     /// Why it gave up.
     var problem: String?
+
+    /// Tries that did not succeed at once.
+    var setbacks: [String] { self.answers.filter { !["submit 200 ", "submit 202 "].contains($0) } }
+    /// Whether its stream broke off and went on elsewhere.
+    var isResumed: Bool { self.answers.contains { $0.hasPrefix("resume 200") } }
 }
 
 /// A whole conversation's log as one reader read it from its beginning, over any number of connections.
@@ -48,6 +53,8 @@ struct LogReading: Sendable {
     let conversation: String
     var events: [LoggedEvent] = []
     var connections = 0
+    /// How many of them broke off after some events, and not by the reader's wish.
+    var breaks = 0
 }
 
 /// A turn as the database has it.

@@ -30,6 +30,8 @@ final class Recorder: Sendable {
         self.state.withLock { $0.violations.append(violation) }
     }
 
+    /// The faults that had their effect so far.
+    var fired: Set<NemesisKind> { Set(self.faults.filter { $0.value > 0 }.keys) }
     var faults: [NemesisKind: Int] { self.state.withLock { $0.faults } }
     var recoveries: [String: [Duration]] { self.state.withLock { $0.recoveries } }
     var points: [String: Int] { self.state.withLock { $0.points } }

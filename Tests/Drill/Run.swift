@@ -27,6 +27,16 @@ struct Run {
     var settings: [String: String] = [:]
     /// The agents' limits.
     var limits = Cluster.limits(idle: 3)
+    /// Whether the clients' balancer knows by health checks alone who is ready.
+    var checksHealth = false
+
+    /// How many seconds the whole mix takes to have each of its faults.
+    static let wholeMix = 60
+
+    /// The faults without which a run is void: all that were chosen. A short run of the whole mix has a part of it.
+    var expected: [NemesisKind] {
+        self.kinds == NemesisKind.mix && self.options.seconds < Self.wholeMix ? [] : self.kinds
+    }
 
     /// Clients talk for so long before the first fault.
     private static let calm: Duration = .seconds(1)
@@ -52,7 +62,13 @@ struct Run {
     }
 
     func perform(on server: Server) async throws -> RunReport {
-        let cluster = try await Cluster.start(self.options, on: server, settings: self.settings, limits: self.limits)
+        let cluster = try await Cluster.start(
+            self.options,
+            on: server,
+            settings: self.settings,
+            limits: self.limits,
+            checksHealth: self.checksHealth
+        )
         let report: RunReport
         do {
             report = try await self.perform(cluster)
@@ -71,7 +87,9 @@ struct Run {
     private func perform(_ cluster: Cluster) async throws -> RunReport {
         let workload = Workload(balancer: cluster.balancer, patience: self.options.patience)
         let readers = cluster.places.count / 4
-        let threads = BlockingPool(threads: cluster.places.count * self.options.clients + readers + 8)
+        let clients = cluster.places.count * self.options.clients
+        let threads = BlockingPool(threads: clients + readers + cluster.slots.count + 8)
+        async let _: Void = cluster.balancer.checkHealth(on: threads)
         var random = Seed(self.seed)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for place in cluster.places {
@@ -82,9 +100,7 @@ struct Run {
             }
             for place in cluster.places.prefix(readers) {
                 let seed = random.next()
-                group.addTask {
-                    try await threads.run { workload.readLog(place, seed: seed) { _ in workload.isFinishing } }
-                }
+                group.addTask { try await threads.run { workload.readLogs(place, seed: seed) } }
             }
             let seeds = (0..<(self.kinds.count > 4 ? 3 : 1)).map { _ in random.next() }
             group.addTask {
@@ -95,10 +111,14 @@ struct Run {
         }
         try await self.tail(cluster, workload, threads)
         try await self.rest(cluster)
+        let conversations = try await cluster.evidence()
+        let ends = Dictionary(conversations.map { ($0.name, $0.lastEvent) }, uniquingKeysWith: { first, _ in first })
+        try await threads.run { workload.finishReadings(to: ends, within: .seconds(20)) }
         var history = workload.history
-        history.conversations = try await cluster.evidence()
+        history.conversations = conversations
         let violations =
-            cluster.recorder.violations + Checks.all(history) + (try await cluster.leftovers())
+            Checks.faults(cluster.recorder.fired, expected: self.expected) + cluster.recorder.violations
+            + Checks.all(history) + (try await cluster.leftovers())
         let turns = history.conversations.flatMap(\.turns)
         return RunReport(
             name: self.name,
@@ -131,6 +151,7 @@ struct Run {
                         threads: threads,
                         deadline: deadline,
                         recoveryLimit: self.kinds.count > 1 ? .seconds(60) : .seconds(20),
+                        expected: self.expected,
                         random: Seed(seed)
                     )
                     try await stage.run(self.kinds)
@@ -140,15 +161,23 @@ struct Run {
         }
     }
 
-    /// The last three operations on every replica succeed.
+    /// Every replica is ready again, and the last three operations on each succeed at once.
     private func tail(_ cluster: Cluster, _ workload: Workload, _ threads: BlockingPool) async throws {
         for slot in cluster.slots {
-            guard let target = cluster.balancer.target(slot.number), let token = cluster.tokens["org-0"] else {
+            guard let replica = slot.replica, let token = cluster.tokens["org-0"] else {
                 cluster.recorder.violated("tail", "slot \(slot.number) has no replica")
                 continue
             }
+            let caller = Caller(port: replica.port, token: token)
+            do {
+                try await eventually("a replica is ready", within: .seconds(10)) {
+                    try await threads.run { caller.saysReady }
+                }
+            } catch is NotInTime {
+                cluster.recorder.violated("tail", "the replica of slot \(slot.number) is not ready")
+            }
             let balancer = Balancer(slots: 1)
-            balancer.place(0, at: target.port)
+            balancer.place(0, at: replica.port)
             let direct = Workload(balancer: balancer, patience: self.options.patience)
             let place = Place(org: "org-0", agent: "list", conversation: "tail-\(slot.number)", token: token)
             try await threads.run {
@@ -165,7 +194,7 @@ struct Run {
                         &turn
                     )
                     workload.note(turn)
-                    if turn.seen.first?.state != "completed" {
+                    if turn.seen.first?.state != "completed" || !turn.setbacks.isEmpty {
                         cluster.recorder.violated("tail", "\(turn.key): \(turn.seen), \(turn.answers)")
                     }
                 }

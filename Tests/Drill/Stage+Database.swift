@@ -10,13 +10,22 @@ extension Stage {
         guard old != 0, try await self.cluster.terminate(slot.session("lock")) > 0 else { return }
         self.recorder.fired(.cutLockSession)
         try await self.awaitRecovery("lock session ended: re-attached", since: start) {
-            let new = try await self.cluster.lockSession(of: replica.id)
-            return new != 0 && new != old
+            try await self.cluster.isReattached(replica.id, after: old)
         }
     }
 
+    /// Waits for a session that does something, ends it, and then the others.
     mutating func cutCommitSessions(_ slot: Slot) async throws {
-        self.recorder.fired(.cutCommitSessions, try await self.cluster.terminate(slot.session("pool")))
+        do {
+            try await eventually("a session is in use", within: .seconds(3)) {
+                try await self.cluster.terminate(slot.session("pool"), inUse: true) > 0
+            }
+        } catch is NotInTime {
+            return
+        }
+        self.recorder.fired(.cutCommitSessions)
+        _ = try await self.cluster.terminate(slot.session("pool"))
+        try await self.awaitService(slot, "pooled sessions ended: ready", since: .now)
     }
 
     /// A restart, or a failover.
@@ -64,7 +73,7 @@ extension Stage {
         try await self.pause(0...1_500)
         await slot.change(.fair)
         let after = await slot.counts()
-        self.recorder.fired(.resetConnections, zip(before, after).reduce(0) { $0 + $1.1.resets - $1.0.resets })
+        if zip(before, after).contains(where: { $0.resets < $1.resets }) { self.recorder.fired(.resetConnections) }
         try await self.awaitService(slot, "connections reset: ready", since: .now)
     }
 
@@ -101,6 +110,6 @@ extension Stage {
             after += await slot.pool.done[keyPath: counting]
             slot.release()
         }
-        self.recorder.fired(fault, after - before)
+        if after > before { self.recorder.fired(fault) }
     }
 }

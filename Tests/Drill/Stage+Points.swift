@@ -28,7 +28,7 @@ import TestKit
             case "exit":
                 let code = try await replica.process.end(within: .seconds(5))
                 slot.put(nil)
-                self.cluster.balancer.place(slot.number, at: nil)
+                self.cluster.balancer.remove(slot.number)
                 if code != 137 { self.recorder.violated("points", "\(wish) ended with \(code)") }
             case "stop":
                 try await self.pause(6_500...8_000)

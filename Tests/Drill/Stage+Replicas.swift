@@ -45,10 +45,9 @@ extension Stage {
     mutating func restart(_ slot: Slot, _ replica: Replica) async throws {
         let tree = ProcessTable.descendants(of: replica.pid)
         let start = ContinuousClock.now
-        self.cluster.balancer.mark(slot.number, ready: false)
         slot.put(nil)
         let code = try await replica.leave(within: .seconds(25))
-        self.cluster.balancer.place(slot.number, at: nil)
+        self.cluster.balancer.remove(slot.number)
         if code == 0 { self.recorder.fired(.rollingRestart) }
         if code != 0 { self.recorder.violated("leaving", "a replica that was told to leave ended with \(code)") }
         self.recorder.recovered("told to leave: gone", after: ContinuousClock.now - start)
@@ -74,21 +73,33 @@ extension Stage {
         guard let victim = tree.randomElement(using: &self.random) else { return }
         let start = ContinuousClock.now
         guard Glibc.kill(victim, SIGKILL) == 0 else { return }
-        self.recorder.fired(.killWorker)
-        try await self.awaitRecovery("worker killed: its run over", since: start) {
-            try await self.cluster.isOver(worker)
-        }
+        try await self.awaitEnd(of: worker, .killWorker, "worker killed: its run over", since: start)
     }
 
     mutating func freezeWorker() async throws {
         guard let worker = try await self.findWorker() else { return }
         let start = ContinuousClock.now
         let stopped = ProcessTable.descendants(of: worker.pid).filter { Glibc.kill($0, SIGSTOP) == 0 }
-        guard !stopped.isEmpty, try await !self.cluster.isOver(worker) else { return }
-        self.recorder.fired(.freezeWorker)
-        try await self.awaitRecovery("worker frozen: its run over", since: start) {
-            try await self.cluster.isOver(worker)
+        guard !stopped.isEmpty else { return }
+        try await self.awaitEnd(of: worker, .freezeWorker, "worker frozen: its run over", since: start)
+    }
+
+    /// Waits until the run is over. One that came to its own end all the same was hit too late: that is no fault.
+    private func awaitEnd(
+        of worker: Cluster.RunningWorker,
+        _ fault: NemesisKind,
+        _ what: String,
+        since start: ContinuousClock.Instant
+    ) async throws {
+        do {
+            try await eventually(what, within: self.recoveryLimit) { try await self.cluster.isOver(worker) }
+        } catch is NotInTime {
+            return self.recorder.violated("recovery", "\(what): not within \(self.recoveryLimit)")
         }
+        let after = ContinuousClock.now - start
+        guard try await self.cluster.wasLost(worker) else { return }
+        self.recorder.fired(fault)
+        self.recorder.recovered(what, after: after)
     }
 
     mutating func muteWorker() async throws {
@@ -120,13 +131,7 @@ extension Stage {
         let (threads, balancer) = (self.threads, self.cluster.balancer)
         try await self.awaitRecovery(what, since: start) {
             guard let target = balancer.target(slot.number) else { return false }
-            return try await threads.run {
-                do throws(CallFailure) {
-                    return try Caller(port: target.port, token: "", patience: 2).call("GET", "/readyz").status == 200
-                } catch {
-                    return false
-                }
-            }
+            return try await threads.run { Caller(port: target.port, token: "", patience: 2).saysReady }
         }
     }
 }

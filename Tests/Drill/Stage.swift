@@ -12,19 +12,31 @@ struct Stage {
     let deadline: ContinuousClock.Instant
     /// How long a recovery may take. Longer where other faults go on meanwhile: whoever is to recover may have one.
     let recoveryLimit: Duration
+    /// The faults without which the run is void.
+    let expected: [NemesisKind]
     var random: Seed
 
     var recorder: Recorder { self.cluster.recorder }
 
-    /// One of these nemeses after another until time is up, each once before any comes again. Whatever one of them began
-    /// it also ends.
+    /// How much longer a run may take for the sake of a fault that did not have its effect yet.
+    private static let extraTime: Duration = .seconds(30)
+
+    /// One of these nemeses after another until time is up, each once before any comes again, those that had no effect yet
+    /// first. Whatever one of them began it also ends.
     mutating func run(_ kinds: [NemesisKind]) async throws {
         var left: [NemesisKind] = []
-        while ContinuousClock.now < self.deadline {
+        while self.hasTime {
             if left.isEmpty { left = kinds.shuffled(using: &self.random) }
-            try await self.perform(left.removeLast())
+            let fired = self.recorder.fired
+            let next = left.lastIndex { !fired.contains($0) } ?? left.count - 1
+            try await self.perform(left.remove(at: next))
             try await self.pause(100...600)
         }
+    }
+
+    private var hasTime: Bool {
+        let late = ContinuousClock.now - self.deadline
+        return late < .zero || (late < Self.extraTime && !self.recorder.fired.isSuperset(of: self.expected))
     }
 
     /// One fault, and the recovery from it.
@@ -152,6 +164,16 @@ extension Cluster {
         ) == 0
     }
 
+    /// Whether a run that is over ended by no doing of its worker or its clients.
+    func wasLost(_ worker: RunningWorker) async throws -> Bool {
+        try await self.count(
+            """
+            SELECT count(*) FROM turnpike.turns
+            WHERE turn = \(worker.turn)::uuid AND attempt = \(worker.attempt) AND state IN ('completed', 'cancelled')
+            """
+        ) == 0
+    }
+
     /// The conversations that a replica owns.
     func owned(by replica: String) async throws -> [String] {
         try await self.ask(
@@ -184,12 +206,30 @@ extension Cluster {
         )
     }
 
-    /// Ends the sessions that call themselves `name`; returns how many there were.
-    func terminate(_ name: String) async throws -> Int {
+    /// Whether another session than `old` holds the presence lock of a replica and the locks of all that it owns.
+    func isReattached(_ replica: String, after old: Int) async throws -> Bool {
+        let session = try await self.lockSession(of: replica)
+        guard session != 0, session != old else { return false }
+        return try await self.count(
+            """
+            SELECT count(*) FROM turnpike.conversations c
+            WHERE owner_replica = \(replica)::uuid AND conversation IS NOT NULL AND NOT EXISTS (
+                SELECT FROM pg_locks
+                WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = \(session)
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    AND (classid::bigint << 32 | objid::bigint)
+                        = turnpike.lock_key(c.org, c.agent, c.conversation)
+            )
+            """
+        ) == 0
+    }
+
+    /// Ends the sessions that call themselves `name`, or of these only those that do something; returns how many.
+    func terminate(_ name: String, inUse: Bool = false) async throws -> Int {
         try await self.count(
             """
             SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name = \(name)
+            WHERE datname = current_database() AND application_name = \(name) AND (NOT \(inUse) OR state <> 'idle')
             """
         )
     }

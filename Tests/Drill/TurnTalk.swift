@@ -148,7 +148,10 @@ struct TurnTalk {
                 if try step(Caller(port: target.port, token: self.place.token), &turn) { return }
                 usleep(50_000)
             } catch {
-                turn.answers.append("\(turn.turns.isEmpty ? "submit" : "later") at \(target.slot): \(error)")
+                // A connection that could not be made has done nothing: a balancer makes it elsewhere, unseen by clients.
+                let isUnseen = error == .refused && self.workload.balancer.checksHealth
+                let step = isUnseen ? "redispatched" : turn.turns.isEmpty ? "submit" : "later"
+                turn.answers.append("\(step) at \(target.slot): \(error)")
                 usleep(20_000)
             }
         }
@@ -156,18 +159,52 @@ struct TurnTalk {
 }
 
 extension Workload {
-    /// Reads a conversation's whole log from its beginning until `end` says that it has all, changing the replica whenever
-    /// the stream breaks and now and then for no reason.
-    func readLog(_ place: Place, seed: UInt64, until end: @escaping (LogReading) -> Bool) {
+    /// Reads the log of a conversation, and of those that take over from it, each from its beginning, until the workload
+    /// finishes.
+    func readLogs(_ place: Place, seed: UInt64) {
+        let stays = self.balancer.checksHealth
         var random = Seed(seed)
-        var reading = LogReading(conversation: place.name)
-        while !end(reading) {
+        while !self.isFinishing {
+            let current = place.after(ContinuousClock.now - self.start)
+            let nothing = LogReading(conversation: current.name)
+            // Behind health checks it stays: only then the end of a replica that leaves is the end of its stream.
+            let leaving = { stays ? Int.max : Int.random(in: 5...200, using: &random) }
+            let reading = self.read(current, on: nothing, leavingAfter: leaving) { _ in
+                self.isFinishing || place.after(ContinuousClock.now - self.start) != current
+            }
+            self.note(reading, of: current)
+        }
+    }
+
+    /// Reads on from where the readers stopped to the end of each log, once nothing happens any more.
+    func finishReadings(to ends: [String: Int], within limit: Duration) {
+        let deadline = ContinuousClock.now + limit
+        for (place, begun) in self.readings {
+            let end = ends[place.name] ?? 0
+            let reading = self.read(place, on: begun, leavingAfter: { Int.max }) { reading in
+                reading.events.last?.seq ?? 0 >= end || ContinuousClock.now > deadline
+            }
+            self.note(reading, of: place)
+        }
+    }
+
+    /// Reads a conversation's log on until `isEnd` says that it is enough, changing the replica whenever the stream breaks
+    /// and now and then for no reason.
+    private func read(
+        _ place: Place,
+        on begun: LogReading,
+        leavingAfter: () -> Int,
+        until isEnd: @escaping (LogReading) -> Bool
+    ) -> LogReading {
+        var reading = begun
+        while !isEnd(reading) {
             guard let target = self.balancer.next() else {
                 usleep(20_000)
                 continue
             }
-            let leaveAfter = Int.random(in: 5...200, using: &random)
+            let leaveAfter = leavingAfter()
             var count = 0
+            var hasLeft = false
             reading.connections += 1
             do throws(CallFailure) {
                 let headers = [
@@ -178,13 +215,17 @@ extension Workload {
                     let turn = event.data["turn"]?.text ?? ""
                     reading.events.append(LoggedEvent(seq: event.id, type: event.type, turn: turn))
                     count += 1
-                    return count < leaveAfter && !end(reading)
+                    hasLeft = count >= leaveAfter || isEnd(reading)
+                    return !hasLeft
                 }
                 if reply.status != 200 { usleep(100_000) }
             } catch {
+                // A log in which nothing happens for a while is left, too.
+                hasLeft = error == .silent
                 usleep(20_000)
             }
+            if count > 0, !hasLeft { reading.breaks += 1 }
         }
-        self.note(reading)
+        return reading
     }
 }

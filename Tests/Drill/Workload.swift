@@ -30,7 +30,7 @@ final class Workload: Sendable {
     /// How long a client tries before it gives up: longer than any fault lasts.
     let patience: Duration
     private let log = Locked<[ClientTurn]>([])
-    private let readings = Locked<[LogReading]>([])
+    private let logs = Locked<[Place: LogReading]>([:])
     private let isOver = Locked(false)
 
     init(balancer: Balancer, patience: Duration) {
@@ -44,15 +44,16 @@ final class Workload: Sendable {
     }
 
     var isFinishing: Bool { self.isOver.withLock { $0 } }
-    var history: History { History(turns: self.log.withLock { $0 }, readings: self.readings.withLock { $0 }) }
+    var readings: [Place: LogReading] { self.logs.withLock { $0 } }
+    var history: History { History(turns: self.log.withLock { $0 }, readings: Array(self.readings.values)) }
     var turnsDone: Int { self.log.withLock { $0.count { !$0.seen.isEmpty } } }
 
     func note(_ turn: ClientTurn) {
         self.log.withLock { $0.append(turn) }
     }
 
-    func note(_ reading: LogReading) {
-        self.readings.withLock { $0.append(reading) }
+    func note(_ reading: LogReading, of place: Place) {
+        self.logs.withLock { $0[place] = reading }
     }
 
     /// Runs one client of a conversation until the workload finishes. Blocks its thread.

@@ -13,7 +13,7 @@ import Testing
         conversation.events = Self.events("t1", from: 1) + Self.events("t2", from: 4)
         conversation.snapshots = [Self.link(1, after: 0, true, "k1\n"), Self.link(2, after: 1, false, "k2\n")]
         var reading = LogReading(conversation: "o/a/c")
-        reading.events = Array(conversation.events.prefix(4))
+        reading.events = conversation.events
         return History(
             turns: [
                 Self.sent("k1", "t1", "~k1\n", at: 0, stream: Self.events("t1", from: 1)),
@@ -62,8 +62,12 @@ import Testing
         return Set(Checks.all(history).map(\.check))
     }
 
+    /// The same once `change` has been made to what is stored, which is also what the reader of its log read.
     private func damaged(_ change: (inout ConversationEvidence) -> Void) -> Set<String> {
-        self.refusals { change(&$0.conversations[0]) }
+        self.refusals { history in
+            change(&history.conversations[0])
+            history.readings[0].events = history.conversations[0].events
+        }
     }
 
     @Test("a good history has no violation")
@@ -73,7 +77,11 @@ import Testing
 
     @Test("a turn that was accepted and is not there is lost, also with its whole conversation")
     func lostAccepts() {
-        #expect(self.refusals { $0.conversations = [] } == ["accepts"])
+        #expect(
+            self.refusals {
+                $0.conversations = []; $0.readings = []
+            } == ["accepts"]
+        )
         #expect(self.refusals { $0.turns.append(Self.sent("k3", "t3", "", at: 2)) }.contains("accepts"))
     }
 
@@ -171,6 +179,39 @@ import Testing
         #expect(self.refusals { $0.turns[0].stream?.insert(Self.events("t1", from: 1)[0], at: 0) } == ["streams"])
         #expect(self.refusals { $0.readings[0].events.remove(at: 2) } == ["streams"])
         #expect(self.refusals { $0.readings[0].events.swapAt(1, 2) } == ["streams"])
+    }
+
+    @Test("a reader that read nothing of a log that has events, not its end, or what is not stored, is refused")
+    func readings() {
+        #expect(self.refusals { $0.readings[0].events = [] } == ["streams"])
+        #expect(self.refusals { $0.readings[0].events.removeLast() } == ["streams"])
+        #expect(
+            self.refusals {
+                $0.conversations = []; $0.turns = []
+            } == ["streams"]
+        )
+    }
+
+    @Test("a run without one of its faults, or without any, is refused")
+    func faults() {
+        let kinds: [NemesisKind] = [.killReplica, .killWorker]
+        #expect(Checks.faults([.killReplica, .killWorker], expected: kinds).isEmpty)
+        #expect(Checks.faults([.killReplica], expected: kinds).map(\.message) == ["kill-worker never had its effect"])
+        #expect(Checks.faults([.partition], expected: []).isEmpty)
+        #expect(Checks.faults([], expected: []).map(\.check) == ["faults"])
+    }
+
+    @Test("a list of faults expects each of them, and so does the mix when it has time for all")
+    func expectedFaults() throws {
+        var options = try Options(programs: ShortDrillTests.programs)
+        options.seconds = 1
+        func expected(_ kinds: [NemesisKind]) -> [NemesisKind] {
+            Run(options: options, name: "", kinds: kinds, seed: 1).expected
+        }
+        #expect(expected([.killReplica, .partition]) == [.killReplica, .partition])
+        #expect(expected(NemesisKind.mix).isEmpty)
+        options.seconds = Run.wholeMix
+        #expect(expected(NemesisKind.mix) == NemesisKind.allCases)
     }
 
     @Test("a conversation that is not at rest in the end is refused")

@@ -5,11 +5,16 @@ import Testing
 @testable import turnpike_drill
 
 @Suite struct ShortDrillTests {
-    @Test("every promise is kept while replicas, workers, lock sessions and PostgreSQL die")
-    func shortMix() async throws {
+    /// Where the programs under test are.
+    static var programs: String {
         var parts = #filePath.split(separator: "/")
         parts.removeLast(3)
-        var options = try Options(programs: "/" + parts.joined(separator: "/") + "/.build/debug")
+        return "/" + parts.joined(separator: "/") + "/.build/debug"
+    }
+
+    @Test("every promise is kept while replicas, workers, lock sessions and PostgreSQL die")
+    func shortMix() async throws {
+        var options = try Options(programs: Self.programs)
         options.seconds = 10
         options.conversations = 12
         let kinds: [NemesisKind] = [.killReplica, .killWorker, .cutLockSession, .restartPostgres]
