@@ -93,6 +93,10 @@ MINUTES ?= 20
 drill-soak: drill-build ## The seeded mix for so many MINUTES
 	.build/drill/release/turnpike-drill --nemesis mix --seconds $$(($(MINUTES) * 60))
 
+.PHONY: drill-figures
+drill-figures: drill-build ## Measure recoveries one by one, thousands of conversations and a rolling restart among them
+	.build/drill/release/turnpike-drill --figures
+
 # With fault points, which no other build has.
 drill-build: toolchain
 	@deploy/packages.sh test
