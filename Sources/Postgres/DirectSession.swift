@@ -198,7 +198,10 @@ package final class DirectSession: Service, Sendable {
     private func beat(_ connection: PostgresConnection) async {
         let start = ContinuousClock.now
         do {
-            try await self.bounded(connection, ["SELECT 1"])
+            let answers = try await self.bounded(connection, [Self.heartbeat])
+            if try answers.first?.rows.first?.get("is_read_only") ?? true {
+                throw PostgresError(.connectionLost, "the server takes no writes any more", sqlState: SQLState.readOnly)
+            }
             self.state.withLock { state in
                 if state.connection === connection { state.lastGoodHeartbeat = start }
             }
@@ -242,6 +245,10 @@ package final class DirectSession: Service, Sendable {
         self.log.warning("the direct session is lost", ["error": .error(error)])
         for callback in callbacks { callback() }
     }
+
+    /// Also asks whether the server still takes writes, which a standby does not: where it does not, nobody else asks for
+    /// its locks, and the next connection finds the server that does.
+    private static let heartbeat: Query = "SELECT current_setting('transaction_read_only')::boolean AS is_read_only"
 
     private static func listenStatements(_ channels: [String]) -> [Query] {
         channels.map { Query(unescaped: "LISTEN \(quotedIdentifier($0))") }
