@@ -81,6 +81,9 @@ package struct Limits: Sendable, Hashable {
     package var lockLossKill: Duration = .seconds(5)
     /// When the server may give the locks of a silent session away; never before the replica stopped believing.
     package var lockRelease: Duration = .seconds(5)
+    /// How long another session may hold a lost lock, once the presence lock is regained, before the lock counts as
+    /// somebody else's: the lost session lets its locks go one after the other.
+    package var lockLinger: Duration = .milliseconds(500)
     /// Between two looks at the other replicas' presence locks.
     package var presenceInterval: Duration = .milliseconds(500)
     /// How long a peer's presence lock may be free before the peer counts as dead.

@@ -68,8 +68,8 @@ final class LeaseKeeper: Service {
         self.session.isTrusted && self.state.withLock { $0.regained == nil }
     }
 
-    /// Returns once locks can be relied on, or `isOver` is raised. A holder asks before every commit; it is a courtesy to the
-    /// next holder, the fence is what keeps a commit safe.
+    /// Returns once locks can be relied on, or `isOver` is raised. A holder asks before it settles a turn or takes the next
+    /// one; it is a courtesy to the next holder, the fence is what keeps a commit safe.
     func waitUntilTrusted(or isOver: StopSignal) async {
         while !self.isTrusted, !isOver.isRaised {
             if let regained = self.state.withLock({ $0.regained }) {
@@ -197,6 +197,22 @@ final class LeaseKeeper: Service {
         return got
     }
 
+    /// Runs `body` while this replica holds a dead peer's presence lock, so that the peer does not come back in the middle
+    /// of it. `isHeld` says whether it still does. Somebody who has the lock is not dead: then nothing is run.
+    func holding(_ presence: LockKey, _ body: (_ isHeld: () -> Bool) async throws -> Void) async throws {
+        let answer = try await self.session.tryLockInSession([presence.value])
+        guard answer.granted == [true] else { return }
+        let isHeld = { self.session.sessionNumber == answer.session }
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await body(isHeld))
+        } catch {
+            result = .failure(error)
+        }
+        if isHeld() { await self.unlock(presence) }
+        try result.get()
+    }
+
     // MARK: - Losing the session
 
     func run(until stop: StopSignal) async throws {
@@ -263,15 +279,15 @@ final class LeaseKeeper: Service {
             else { return }
         }
         let held = self.state.withLock { $0.held }
-        let locks = Array(held.keys)
-        let taken = Locked<[Bool]>([])
-        let tookAll = await self.repeating("locks", in: session) {
-            let got = locks.isEmpty ? [] : try await self.take(locks, in: session)
-            taken.withLock { $0 = got }
-            return true
+        var missing = Array(held.keys)
+        let patience = ContinuousClock.now + self.limits.lockLinger
+        let triedAll = await self.repeating("locks", in: session) {
+            let got = missing.isEmpty ? [] : try await self.take(missing, in: session)
+            missing = zip(missing, got).filter { !$0.1 }.map(\.0)
+            return missing.isEmpty || ContinuousClock.now >= patience
         }
-        guard tookAll else { return }
-        let got = taken.withLock { $0 }
+        guard triedAll else { return }
+        let gone = Set(missing)
         let inspected = await self.repeating("fences", in: session) {
             let fences = self.state.withLock { $0.fences }
             for state in try await self.store.inspect(fences) where !state.isHeld {
@@ -288,7 +304,8 @@ final class LeaseKeeper: Service {
             return true
         }
         guard inspected else { return }
-        await self.settle(zip(locks, got).map { (lock: $0, isOurs: $1, fence: held[$0]) }, in: session)
+        let locks = held.map { (lock: $0.key, isOurs: !gone.contains($0.key), fence: Optional($0.value)) }
+        await self.settle(locks, in: session)
     }
 
     /// The end of a re-attachment: holders without their lock come down, locks without a holder are let go.
@@ -347,43 +364,5 @@ final class LeaseKeeper: Service {
             try? await Task.sleep(for: .milliseconds(100))
         }
         return false
-    }
-}
-
-extension Store {
-    /// Begins a term and stays with it until it is known what became of it: a term that was begun while its answer got
-    /// lost would leave a conversation that nobody serves and nobody may claim.
-    func term(
-        of claim: Claim,
-        replica: ReplicaID,
-        deployment: DeploymentID,
-        workspace: WorkspaceID?,
-        account: AccountID? = nil,
-        _ limits: AgentLimits
-    ) async throws -> Term? {
-        let nonce = try NewID.nonce()
-        let backoff = Backoff(first: .milliseconds(20), longest: .seconds(1))
-        var isInDoubt = false
-        for attempt in 0... {
-            do {
-                if isInDoubt, let term = try await self.term(claim.number, nonce: nonce) { return term }
-                let term = try await self.beginTerm(
-                    claim.number,
-                    nonce: nonce,
-                    replica: replica,
-                    deployment: deployment,
-                    workspace: workspace,
-                    account: account,
-                    limits: limits
-                )
-                // Refused by its own earlier try, perhaps, whose commit came between the two looks.
-                return isInDoubt && term == nil ? try await self.term(claim.number, nonce: nonce) : term
-            } catch let error as PostgresError where isInDoubt || error.isOutcomeUnknown {
-                isInDoubt = true
-                guard error.isWorthRepeating || error.isOutcomeUnknown else { throw error }
-                try await Task.sleep(for: backoff.delay(attempt: attempt))
-            }
-        }
-        return nil
     }
 }

@@ -56,14 +56,18 @@ final class ReplicaPresence: Service {
         while await !stop.wait(atMost: self.delay(freeSince)) {
             do {
                 try await self.watch(&freeSince, &batch)
-                rounds += 1
-                // Somebody may wait for the end of a drain, so that is told more often.
-                if rounds % 4 == 0 || self.isDraining() { try await self.beat() }
-                try await self.circuits.tell()
             } catch {
                 // Nothing may be concluded about peers from a look that failed.
                 freeSince = [:]
                 self.log.debug("presence could not be checked", ["error": .error(error)])
+            }
+            rounds += 1
+            do {
+                // Somebody may wait for the end of a drain, so that is told more often.
+                if rounds % 4 == 0 || self.isDraining() { try await self.beat() }
+                try await self.circuits.tell()
+            } catch {
+                self.log.debug("presence could not be told", ["error": .error(error)])
             }
         }
         _ = try await self.store.unregister(self.configuration.replica)
@@ -136,23 +140,36 @@ final class ReplicaPresence: Service {
             let since = freeSince[peer.replica, default: now]
             freeSince[peer.replica] = since
             if now - since >= self.configuration.limits.presenceGrace, !PlantedBug.nobodyTakesOver.isPlanted {
-                try await self.takeOver(from: peer.replica, &batch)
+                do {
+                    try await self.takeOver(from: peer.replica, behind: peer.presence, &batch)
+                } catch {
+                    self.log.warning(
+                        "a dead replica could not be taken over",
+                        ["peer": .text(peer.replica.text), "error": .error(error)]
+                    )
+                }
             }
         }
         freeSince = freeSince.filter { entry in peers.contains { $0.replica == entry.key } }
     }
 
-    private func takeOver(from peer: ReplicaID, _ batch: inout SweepBatch) async throws {
-        var isMore = true
-        while isMore {
-            let limit = batch.limit
-            let taken = try await batch.run { try await self.store.takeOver(from: peer, limit: $0) }
-            self.sweeper.announce(taken.turns)
-            self.wakeDispatcher.signal()
-            isMore = max(taken.turns.count, taken.freed) == limit
-        }
-        if try await self.store.forget(peer) {
-            self.log.warning("a dead replica was cleared", ["peer": .text(peer.text)])
+    private func takeOver(
+        from peer: ReplicaID,
+        behind presence: LockKey,
+        _ batch: inout SweepBatch
+    ) async throws {
+        try await self.leases.holding(presence) { isHeld in
+            var isMore = true
+            while isMore, isHeld() {
+                let limit = batch.limit
+                let taken = try await batch.run { try await self.store.takeOver(from: peer, limit: $0) }
+                self.sweeper.announce(taken.turns)
+                self.wakeDispatcher.signal()
+                isMore = max(taken.turns.count, taken.freed) == limit
+            }
+            if isHeld(), try await self.store.forget(peer) {
+                self.log.warning("a dead replica was cleared", ["peer": .text(peer.text)])
+            }
         }
         self.wakeDispatcher.signal()
     }

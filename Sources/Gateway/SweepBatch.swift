@@ -16,7 +16,7 @@ struct SweepBatch {
             let value = try await body(self.limit)
             self.limit = min(self.most, self.limit * 2)
             return value
-        } catch let error as PostgresError where error.code == .timedOut {
+        } catch let error as PostgresError where error.tookTooLong {
             self.limit = max(1, self.limit / 2)
             throw error
         }

@@ -38,20 +38,31 @@ final class Sweeper: Service {
     func run(until stop: StopSignal) async throws {
         var (overdue, parked, remote) = (SweepBatch(most: 500), SweepBatch(most: 500), SweepBatch(most: 500))
         while await !stop.wait(atMost: self.configuration.limits.sweepInterval * Double.random(in: 0.8...1.2)) {
-            do {
-                let limits = self.configuration.limits
+            let limits = self.configuration.limits
+            await self.sweep("overdue") {
                 self.announce(
                     try await overdue.run { try await self.store.sweepOverdue(grace: limits.sweepGrace, limit: $0) }
                 )
+            }
+            await self.sweep("parked") {
                 let changed = try await parked.run { try await self.store.sweepParked(limit: $0) }
                 for number in changed { self.feed.changed(number) }
                 if !changed.isEmpty { self.wakeDispatcher.signal() }
+            }
+            await self.sweep("remote") {
                 self.announce(
                     try await remote.run { try await self.store.sweepRemote(limit: $0, memory: limits.remoteMemory) }
                 )
-            } catch {
-                self.log.warning("sweeping failed", ["error": .error(error)])
             }
+        }
+    }
+
+    /// One sweep that cannot be done keeps none of the others from being done.
+    private func sweep(_ what: String, _ body: () async throws -> Void) async {
+        do {
+            try await body()
+        } catch {
+            self.log.warning("sweeping failed", ["sweep": .text(what), "error": .error(error)])
         }
     }
 

@@ -87,6 +87,11 @@ package struct PostgresError: Error, CustomStringConvertible, Sendable {
         return text
     }
 
+    /// Whether a statement was ended for the time it took: by a deadline of this side or the server's.
+    package var tookTooLong: Bool {
+        self.code == .timedOut || self.sqlState == SQLState.queryCanceled
+    }
+
     /// The same error for a request that was, or was not, on its way when it happened.
     func forRequest(_ statement: String?, outcomeUnknown: Bool) -> PostgresError {
         var error = self

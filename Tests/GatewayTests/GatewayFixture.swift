@@ -159,6 +159,18 @@ struct GatewayFixture: Sendable {
         )
     }
 
+    /// The key of the conversation's lock.
+    func lockKey(_ number: ConversationNumber) async throws -> Int64 {
+        let rows = try await self.pool.query(
+            """
+            SELECT turnpike.lock_key(org, agent, conversation) AS key FROM turnpike.conversations
+            WHERE id = \(number.value)::bigint
+            """
+        )
+        guard let row = rows.first else { throw Missing(description: "no conversation \(number)") }
+        return try row.get("key")
+    }
+
     /// Whether the row says that nobody holds the conversation.
     func isFree(_ number: ConversationNumber) async throws -> Bool {
         try await self.count(

@@ -89,11 +89,7 @@ struct LockLossTests {
             let agent = try await fixture.agent("slow", "slow")
             let turn = try await fixture.submit(agent, "c")
             try await fixture.performing(turn)
-            let key: Query = """
-                SELECT turnpike.lock_key(org, agent, conversation) AS key FROM turnpike.conversations
-                WHERE id = \(turn.number.value)::bigint
-                """
-            let lock = try #require(try await fixture.pool.query(key).first).get("key", as: Int64.self)
+            let lock = try await fixture.lockKey(turn.number)
             try await fixture.pool.withConnection { thief in
                 try await fixture.cutLockSession(of: fixture.replica)
                 let stolen: Query = "SELECT pg_try_advisory_lock(\(lock)::bigint) AS done"
@@ -140,12 +136,7 @@ struct LockLossTests {
             let turn = try await fixture.submit(agent, "c")
             try await fixture.performing(turn)
             let worker = try #require(fixture.replica.conversationSession(turn)?.desk.withLock { $0.worker })
-            let launcher = worker.pid
-            let isStopped = {
-                let children = TextFile.read("/proc/\(launcher)/task/\(launcher)/children").split(separator: " ")
-                return !children.isEmpty
-                    && children.allSatisfy { TextFile.read("/proc/\($0)/stat").contains(") T ") }
-            }
+            let isStopped = { Self.standsStill(worker.pid) }
             try await fixture.cutLockSession(of: fixture.replica)
             try await eventually("the worker to stand still") { isStopped() }
             try await eventually("the locks to be regained") { fixture.gateway.leases.isTrusted }
@@ -154,6 +145,66 @@ struct LockLossTests {
             _ = try await fixture.gateway.tenant(fixture.org).cancel(turn.id)
             #expect(try await fixture.ended(turn).state == .cancelled)
             #expect(try await fixture.deployments() == 1)
+        }
+    }
+
+    /// Whether what a launcher runs is stopped.
+    private static func standsStill(_ launcher: Int32) -> Bool {
+        let children = TextFile.read("/proc/\(launcher)/task/\(launcher)/children").split(separator: " ")
+        return !children.isEmpty && children.allSatisfy { TextFile.read("/proc/\($0)/stat").contains(") T ") }
+    }
+
+    @Test("a worker without its lock stands still after 3 s and is gone after 5 s, both from the last good heartbeat")
+    func times() async throws {
+        try await GatewayFixture.with({ $0.reconnectDelay = .seconds(20) }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let worker = try #require(fixture.replica.conversationSession(turn)?.desk.withLock { $0.worker })
+            let tree = [worker.pid] + ProcessTable.descendants(of: worker.pid)
+            #expect(tree.count > 1)
+            try await fixture.cutLockSession(of: fixture.replica)
+            let heartbeat = try #require(fixture.replica.session.lastGoodHeartbeat)
+            try await eventually("the worker to stand still") { Self.standsStill(worker.pid) }
+            let frozen = ContinuousClock.now - heartbeat
+            try await eventually("the worker to be gone") { !tree.contains(where: ProcessTable.runs) }
+            let killed = ContinuousClock.now - heartbeat
+            print("figure: a worker without its lock stood still after \(frozen) and was gone after \(killed)")
+            // The server may let the lock go after 5 s; a holder has 1.25 s to stop.
+            #expect(frozen >= .seconds(3) && frozen < .milliseconds(4250))
+            #expect(killed >= .seconds(5) && killed < .milliseconds(6250))
+            #expect(try await fixture.ended(turn).outcome?.code == "replica_lost")
+        }
+    }
+
+    @Test("a lock that somebody lets go a moment too late is regained all the same")
+    func lateRelease() async throws {
+        try await GatewayFixture.with({
+            $0.reconnectDelay = .milliseconds(500)
+            $0.limits.lockLinger = .seconds(10)
+        }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            let session = try #require(fixture.replica.conversationSession(turn))
+            let lock = try await fixture.lockKey(turn.number)
+            try await fixture.pool.withConnection { other in
+                try await fixture.cutLockSession(of: fixture.replica)
+                let taken: Query = "SELECT pg_try_advisory_lock(\(lock)::bigint) AS done"
+                try await eventually("the lock to be free") { try await other.query(taken).first?.get("done") ?? false }
+                try await eventually("the session to be back") { fixture.replica.session.isTrusted }
+                // Its presence lock, and then this one in vain.
+                let roundTrips = fixture.replica.session.roundTrips
+                try await eventually("tries") { fixture.replica.session.roundTrips > roundTrips + 3 }
+                #expect(!fixture.gateway.leases.isTrusted)
+                _ = try await other.query("SELECT pg_advisory_unlock(\(lock)::bigint)")
+            }
+            try await eventually("the locks to be regained") { fixture.gateway.leases.isTrusted }
+            #expect(session.abortion == nil)
+            #expect(try await fixture.locks(turn.number) == 1)
+            _ = try await fixture.gateway.tenant(fixture.org).cancel(turn.id)
+            #expect(try await fixture.ended(turn).state == .cancelled)
+            #expect(try await fixture.epoch(turn.number) == 1)
         }
     }
 

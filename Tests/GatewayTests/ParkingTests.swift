@@ -158,6 +158,16 @@ struct ParkingTests {
         }
     }
 
+    @Test("a turn that cannot be ended keeps nobody from sweeping the others")
+    func stuckSweep() async throws {
+        try await self.withParker("parking", { $0.limits.approvalSeconds = 1 }) { fixture, agent, effects in
+            try await fixture.leaveTurns(of: 2, areOverdue: true)
+            let ended = try await fixture.ended(fixture.submit(agent, "c", "a"))
+            #expect(ended.outcome?.reply == "asked a=expired" && effects().isEmpty)
+            #expect(try await fixture.count("SELECT count(*) FROM turnpike.markers WHERE hard_deadline < now()") > 0)
+        }
+    }
+
     @Test("cancelling a parked turn settles it at once with what it had said, and the next one follows")
     func cancelled() async throws {
         try await self.withParker { fixture, agent, effects in

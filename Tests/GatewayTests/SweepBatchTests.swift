@@ -12,15 +12,17 @@ struct SweepBatchTests {
     @Test("it is halved when a sweep is not over in time, doubled up to its most when one is, and kept by other errors")
     func size() async throws {
         var batch = SweepBatch(most: 5)
-        func fail(_ code: PostgresError.Code) async {
+        func fail(_ code: PostgresError.Code, _ sqlState: String? = nil) async {
             await #expect(throws: PostgresError.self) {
-                try await batch.run { _ in throw PostgresError(code, "asked to fail") }
+                try await batch.run { _ in throw PostgresError(code, "asked to fail", sqlState: sqlState) }
             }
         }
-        for limit in [2, 1, 1] {
-            await fail(.timedOut)
+        // A deadline of this side, and the server's own.
+        for (limit, sqlState) in [(2, nil), (1, "57014"), (1, nil)] {
+            await fail(sqlState == nil ? .timedOut : .server, sqlState)
             #expect(batch.limit == limit)
         }
+        await fail(.server, "40001")
         await fail(.connectionLost)
         for limit in [1, 2, 4, 5, 5] {
             #expect(batch.limit == limit)
