@@ -82,6 +82,7 @@ let package = Package(
                 .embedInCode("0024_ceilings.sql"),
                 .embedInCode("0025_bounds.sql"),
                 .embedInCode("0026_provided.sql"),
+                .embedInCode("0027_batches.sql"),
             ],
             swiftSettings: house
         ),

@@ -41,5 +41,6 @@ package struct MigrationFile: Sendable {
         MigrationFile("0024_ceilings", PackageResources._024_ceilings_sql),
         MigrationFile("0025_bounds", PackageResources._025_bounds_sql),
         MigrationFile("0026_provided", PackageResources._026_provided_sql),
+        MigrationFile("0027_batches", PackageResources._027_batches_sql),
     ]
 }

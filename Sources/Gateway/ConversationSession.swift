@@ -268,7 +268,7 @@ final class ConversationSession: Sendable {
     }
 
     private func relay(for turn: ArmedTurn) -> EventRelay {
-        let (feed, number) = (self.tools.feed, self.number)
+        let (feed, leases, number) = (self.tools.feed, self.tools.leases, self.number)
         return EventRelay(
             store: self.tools.store,
             fence: self.fence,
@@ -276,6 +276,7 @@ final class ConversationSession: Sendable {
             progressSeconds: self.agent.limits.progressSeconds,
             limits: self.tools.limits,
             reactor: self.tools.reactor,
+            isTrusted: { leases.isTrusted },
             changed: { feed.changed(number) }
         )
     }

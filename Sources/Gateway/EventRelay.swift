@@ -9,8 +9,12 @@ import Store
 final class EventRelay: Sendable {
     private struct State {
         var pending: [TurnEvent] = []
-        /// Events that were taken out of `pending` and are not in the log yet.
-        var isWriting = false
+        /// Events that were taken out of `pending` and are not known to be in the log.
+        var underWay: [TurnEvent] = []
+        /// Whether they may be there: their commit was not heard of. They are sent again as they are.
+        var isInDoubt = false
+        /// Batches that are in the log.
+        var batches: Int64 = 0
         var isFenced = false
         var isClosed = false
         /// Writes in a row that failed; what they held is pending again.
@@ -22,6 +26,7 @@ final class EventRelay: Sendable {
     private let turn: TurnID
     private let progressSeconds: Int
     private let limits: Limits
+    private let isTrusted: @Sendable () -> Bool
     private let changed: @Sendable () -> Void
     private let reactor: Reactor
     private let state = Locked(State())
@@ -29,7 +34,7 @@ final class EventRelay: Sendable {
     private let wake: WakeUp
     private let stop = StopSignal()
 
-    /// `changed` is called after each batch that was written.
+    /// Events wait while the locks are not trusted. `changed` is called after each batch that was written.
     init(
         store: Store,
         fence: Fence,
@@ -37,6 +42,7 @@ final class EventRelay: Sendable {
         progressSeconds: Int,
         limits: Limits,
         reactor: Reactor,
+        isTrusted: @escaping @Sendable () -> Bool,
         changed: @escaping @Sendable () -> Void
     ) {
         self.store = store
@@ -46,6 +52,7 @@ final class EventRelay: Sendable {
         self.limits = limits
         self.reactor = reactor
         self.wake = WakeUp(reactor: reactor)
+        self.isTrusted = isTrusted
         self.changed = changed
     }
 
@@ -67,15 +74,27 @@ final class EventRelay: Sendable {
     }
 
     /// Writes batches until `finish`: one `Limits.eventBatch` after the first event of each, and an empty one now and
-    /// then while the worker lives without saying anything loggable, so that its progress deadline moves.
+    /// then while the worker lives without saying anything loggable, so that its progress deadline moves. A batch in doubt
+    /// is settled before this returns.
     /// `onFenced` is called once if another holder turns out to have the conversation.
     func run(lastActivity: () -> ContinuousClock.Instant, onFenced: () -> Void) async {
+        await self.writeBatches(lastActivity, onFenced)
+        while self.state.withLock({ $0.isInDoubt && !$0.isFenced }), !Task.isCancelled {
+            switch await self.write(self.drain()) {
+            case .written: return
+            case .failed: await self.reactor.pause(for: self.delay)
+            case .fenced: onFenced()
+            }
+        }
+    }
+
+    private func writeBatches(_ lastActivity: () -> ContinuousClock.Instant, _ onFenced: () -> Void) async {
         var touched = ContinuousClock.now
         let quiet = Duration.seconds(max(1, self.progressSeconds / 4))
         while !self.stop.isRaised {
             await self.wake.wait(atMost: quiet, or: self.stop)
             if self.stop.isRaised { return }
-            let batch = self.drain()
+            let batch = self.drainIfTrusted()
             guard !batch.isEmpty || lastActivity() > touched else { continue }
             let now = ContinuousClock.now
             switch await self.write(batch) {
@@ -91,18 +110,31 @@ final class EventRelay: Sendable {
 
     /// What was put back is tried again by itself: later events find something pending and wake nobody.
     private func pauseAfterFailure() async {
-        let failures = self.state.withLock { $0.failures }
-        _ = await self.stop.wait(atMost: Self.backoff.delay(attempt: failures - 1))
+        _ = await self.stop.wait(atMost: self.delay)
         self.wake.signal()
     }
 
+    /// Before the next try.
+    private var delay: Duration { Self.backoff.delay(attempt: self.state.withLock { $0.failures } - 1) }
+
     private static let backoff = Backoff(first: .milliseconds(50), longest: .seconds(1))
+
+    /// Without its locks a holder says nothing. A sign of life is told all the same: the deadline goes on as well.
+    private func drainIfTrusted() -> [TurnEvent] {
+        guard self.isTrusted() else {
+            self.reactor.after(Self.distrust) { [wake] in wake.signal() }
+            return []
+        }
+        return self.drain()
+    }
+
+    /// Between two looks whether the locks are back.
+    private static let distrust: Duration = .milliseconds(200)
 
     private func drain() -> [TurnEvent] {
         self.state.withLock { state in
-            defer { state.pending = [] }
-            state.isWriting = !state.pending.isEmpty
-            return state.pending
+            if !state.isInDoubt { swap(&state.underWay, &state.pending) }
+            return state.underWay
         }
     }
 
@@ -110,7 +142,7 @@ final class EventRelay: Sendable {
     /// early when the task is cancelled or another holder has the conversation.
     func settleDown() async {
         while !Task.isCancelled {
-            let isQuiet = self.state.withLock { $0.isFenced || ($0.pending.isEmpty && !$0.isWriting) }
+            let isQuiet = self.state.withLock { $0.isFenced || ($0.pending.isEmpty && $0.underWay.isEmpty) }
             if isQuiet { return }
             // Questions are rare and people slow; a bell for every batch would be paid for by every turn.
             try? await Task.sleep(for: self.limits.eventBatch)
@@ -124,10 +156,11 @@ final class EventRelay: Sendable {
     /// Events that could not be written are put back, unless fenced: they are written later, at the latest by the
     /// settlement.
     private func write(_ batch: [TurnEvent]) async -> Written {
-        defer { self.state.withLock { $0.isWriting = false } }
+        let number = self.state.withLock { $0.batches } + 1
         do {
             let written = try await self.store.append(
                 batch,
+                batch: batch.isEmpty ? nil : number,
                 turn: self.turn,
                 fence: self.fence,
                 progressSeconds: self.progressSeconds
@@ -137,20 +170,34 @@ final class EventRelay: Sendable {
                 return .fenced
             }
             self.state.withLock { $0.failures = 0 }
-            if !batch.isEmpty { self.changed() }
+            if !batch.isEmpty { self.noteWritten(number) }
             return .written
         } catch {
-            self.putBack(batch, error)
+            self.state.withLock { $0.failures += 1 }
+            if !batch.isEmpty { self.noteFailed(error) }
             return .failed
         }
     }
 
-    private func putBack(_ batch: [TurnEvent], _ error: any Error) {
-        // A batch whose commit is in doubt is dropped rather than doubled: the terminal event holds the whole reply.
-        let isInDoubt = (error as? PostgresError)?.isOutcomeUnknown ?? false
+    private func noteWritten(_ number: Int64) {
+        let wasInDoubt = self.state.withLock { state in
+            defer { (state.underWay, state.isInDoubt, state.batches) = ([], false, number) }
+            return state.isInDoubt
+        }
+        self.changed()
+        // What came meanwhile has rung already, when it was not its turn.
+        if wasInDoubt { self.wake.signal() }
+    }
+
+    /// A batch whose commit is in doubt stays as it is and is sent again under its number, until the database has answered:
+    /// an acknowledgement or a refusal.
+    private func noteFailed(_ error: any Error) {
+        let error = error as? PostgresError
         self.state.withLock { state in
-            if !isInDoubt { state.pending.insert(contentsOf: batch, at: 0) }
-            state.failures += 1
+            if let error { state.isInDoubt = error.isOutcomeUnknown || (state.isInDoubt && error.isWorthRepeating) }
+            guard !state.isInDoubt else { return }
+            state.pending.insert(contentsOf: state.underWay, at: 0)
+            state.underWay = []
         }
     }
 

@@ -71,9 +71,11 @@ package struct Settled: Sendable, Hashable {
 
 extension Store {
     /// Writes events of a running turn and moves its progress deadline, in one statement. Returns the number of the
-    /// last event. With no events it only moves the deadline.
+    /// conversation's last event. With no events it only moves the deadline. The batches of a run are numbered from 1
+    /// without a gap, and one that was written is not written again: a batch whose answer was lost may be sent once more.
     package func append(
         _ events: [TurnEvent],
+        batch: Int64? = nil,
         turn: TurnID,
         fence: Fence,
         progressSeconds: Int
@@ -89,22 +91,28 @@ extension Store {
         let rows = try await self.pool.query(
             """
             WITH held AS (
-                UPDATE turnpike.conversations SET last_event = last_event + \(events.count)::integer
+                SELECT id, last_event FROM turnpike.conversations
                 WHERE id = \(fence.conversation.value)::bigint AND epoch = \(fence.epoch)::bigint
                     AND owner_nonce = \(fence.nonce.text)::uuid AND running = \(turn.text)::uuid
                     \(unescaped: Self.orAnyHolder(.unfencedEvents, fence))
-                RETURNING id, last_event
-            ), logged AS (
-                INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
-                SELECT held.id, held.last_event - \(events.count)::integer + e.ord, \(turn.text)::uuid, e.type,
-                    e.data::json
-                FROM held, unnest(\(types)::text[], \(data)::text[]) WITH ORDINALITY AS e (type, data, ord)
+                FOR UPDATE
             ), alive AS (
                 UPDATE turnpike.markers m
-                SET progress_deadline = now() + \(progressSeconds)::integer * interval '1 second'
-                FROM held WHERE m.turn = \(turn.text)::uuid
+                SET progress_deadline = now() + \(progressSeconds)::integer * interval '1 second',
+                    batch = coalesce(\(batch)::bigint, m.batch)
+                FROM held WHERE m.turn = \(turn.text)::uuid AND m.batch = coalesce(\(batch)::bigint - 1, m.batch)
+                RETURNING m.turn
+            ), moved AS (
+                UPDATE turnpike.conversations c SET last_event = c.last_event + \(events.count)::integer
+                FROM held \(unescaped: PlantedBug.unfencedEvents.isPlanted ? "" : ", alive") WHERE c.id = held.id
+                RETURNING c.id, c.last_event
+            ), logged AS (
+                INSERT INTO turnpike.events (conversation_id, seq, turn, type, data)
+                SELECT moved.id, moved.last_event - \(events.count)::integer + e.ord, \(turn.text)::uuid, e.type,
+                    e.data::json
+                FROM moved, unnest(\(types)::text[], \(data)::text[]) WITH ORDINALITY AS e (type, data, ord)
             )
-            SELECT last_event FROM held
+            SELECT coalesce(moved.last_event, held.last_event) AS last_event FROM held LEFT JOIN moved ON true
             """
         )
         try await Self.reach(.appendCommitted)

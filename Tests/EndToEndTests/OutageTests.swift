@@ -30,6 +30,28 @@ extension EndToEnd {
             }
         }
 
+        @Test("events whose commit was not heard of are in the log once")
+        func eventsInDoubt() async throws {
+            try await Installation.with { installation in
+                let faults = (1...4).map { "appendCommitted:error@\($0)" }.joined(separator: ",")
+                let replica = try await installation.replica(["fault": faults])
+                let client = installation.client(replica.port)
+                try await client.putPaced()
+                let turn = try await client.submit("paced", "c", "one 20 0.05")
+                let outcome = try await client.outcome(turn)
+                #expect(outcome.state == "completed", "\(outcome)")
+                let said = try await installation.pool.query(
+                    """
+                    SELECT string_agg(data ->> 'text', '' ORDER BY seq) AS said FROM turnpike.events
+                    WHERE turn = \(turn)::uuid AND type = 'delta'
+                    """
+                )
+                #expect(try said.first?.get("said") == outcome.reply)
+                #expect(replica.process.text.split(separator: "\n").count { $0.contains(#""message":"fault""#) } == 4)
+                try await Ledger(installation).check(turns: 1)
+            }
+        }
+
         @Test("an acceptance whose answer was lost is found out about, handed over or not, and is one turn")
         func acceptanceInDoubt() async throws {
             try await Installation.with { installation in

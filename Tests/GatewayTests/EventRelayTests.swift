@@ -16,6 +16,7 @@ struct EventRelayTests {
         let turn: ArmedTurn
         let relay: EventRelay
         let batches = Locked(0)
+        let isTrusted = Locked(true)
 
         init(batch: Duration, progressSeconds: Int = 300) async throws {
             self.pool = try await StoreDatabase.pool(size: 2)
@@ -47,6 +48,7 @@ struct EventRelayTests {
                 progressSeconds: progressSeconds,
                 limits: limits,
                 reactor: try TestPlatform.reactor(),
+                isTrusted: { [isTrusted] in isTrusted.withLock { $0 } },
                 changed: { [batches] in batches.withLock { $0 += 1 } }
             )
         }
@@ -128,6 +130,45 @@ struct EventRelayTests {
             held.relay.take(.delta(text: "second"))
             _ = try await held.pool.query("ALTER TABLE turnpike.hidden RENAME TO events")
             try await eventually("the deltas") { try await held.deltas().joined() == "first second" }
+        }
+        #expect(left.isEmpty)
+    }
+
+    @Test("a batch whose answer was lost and that was not committed is written, too", arguments: [false, true])
+    func doubt(endsAtOnce: Bool) async throws {
+        let held = try await Held(batch: .milliseconds(1))
+        let left = try await held.running {
+            try await held.pool.withTransaction { blocker in
+                _ = try await blocker.query("SELECT FROM turnpike.conversations FOR UPDATE")
+                held.relay.take(.delta(text: "first "))
+                // It waits for the row, and dies there.
+                let cut: Query = """
+                    SELECT pg_terminate_backend(pid) FROM pg_locks
+                    WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))
+                    """
+                try await eventually("a write to be cut") { try await !blocker.query(cut).isEmpty }
+            }
+            if endsAtOnce { return }
+            held.relay.take(.delta(text: "second"))
+            try await eventually("the deltas") { try await held.deltas().joined() == "first second" }
+        }
+        #expect(left.isEmpty)
+        #expect(try await held.deltas() == (endsAtOnce ? ["first "] : ["first ", "second"]))
+    }
+
+    @Test("nothing is written while the locks are not trusted, and all of it once they are")
+    func distrust() async throws {
+        let held = try await Held(batch: .milliseconds(1))
+        held.isTrusted.withLock { $0 = false }
+        let left = try await held.running(lastActivity: { .now }) {
+            let before = held.pool.roundTrips
+            held.relay.take(.delta(text: "first "))
+            // Of the worker it is told that it lives.
+            try await eventually("signs of life") { held.pool.roundTrips > before + 1 }
+            #expect(held.batches.withLock { $0 } == 0)
+            #expect(try await held.deltas().isEmpty)
+            held.isTrusted.withLock { $0 = true }
+            try await eventually("the delta") { try await held.deltas() == ["first "] }
         }
         #expect(left.isEmpty)
     }

@@ -550,7 +550,8 @@ CREATE TABLE turnpike.markers (
     epoch bigint NOT NULL,
     armed_at timestamp with time zone DEFAULT now() NOT NULL,
     progress_deadline timestamp with time zone NOT NULL,
-    hard_deadline timestamp with time zone NOT NULL
+    hard_deadline timestamp with time zone NOT NULL,
+    batch bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
 ALTER TABLE ONLY turnpike.markers FORCE ROW LEVEL SECURITY;

@@ -123,6 +123,43 @@ struct SettlementTests {
         #expect(again.id == turn.id && again.attempt == 2)
     }
 
+    @Test("a batch of events that is sent again under its number is written once, also beside its first try")
+    func batches() async throws {
+        let fixture = try await StoreFixture.make()
+        let (term, turn, deployment) = try await fixture.hold("c")
+        @Sendable func send(_ text: String, _ batch: Int64) async throws -> Int64? {
+            try await fixture.store.append(
+                [.delta(text: text), .thought(text: text)],
+                batch: batch,
+                turn: turn.id,
+                fence: term.fence,
+                progressSeconds: 300
+            ).value
+        }
+        for (batch, text) in [(Int64(1), "a"), (2, "b")] {
+            try await withThrowingTaskGroup(of: Int64?.self) { group in
+                for _ in 0..<8 { group.addTask { try await send(text, batch) } }
+                for try await last in group { #expect(last == 2 + 2 * batch) }
+            }
+        }
+        #expect(try await send("late", 1) == 6)
+        // Another run counts anew.
+        _ = try await fixture.store.requeue(
+            turn: turn.id,
+            fence: term.fence,
+            events: [],
+            code: .workerExited,
+            message: ""
+        )
+        _ = try #require(try await fixture.store.arm(fixture.handOver(term, deployment)))
+        #expect(try await send("c", 1) == 10)
+        let rows = try await fixture.pool.query(
+            "SELECT data ->> 'text' AS text FROM turnpike.events WHERE type = 'delta' ORDER BY seq"
+        )
+        #expect(try rows.map { try $0.get("text", as: String.self) } == ["a", "b", "c"])
+        #expect(try await fixture.count("SELECT count(*) FROM turnpike.events") == 10)
+    }
+
     @Test("a sweep ends overdue turns with the right code, keeps their text, and frees the conversation")
     func sweeping() async throws {
         let fixture = try await StoreFixture.make()
