@@ -294,12 +294,12 @@ final class LeaseKeeper: Service {
                 guard let fence = fences.first(where: { $0.conversation == state.number }) else { continue }
                 self.registry.session(holding: fence)?.fenceOff()
             }
-            // Another server may know less than the worker does.
+            // Another server may know less than the worker does: then nothing that it says now may be written.
             let settled = fences.compactMap { fence in
                 self.registry.session(holding: fence)?.lastSettled.map { (turn: $0, fence: fence) }
             }
             for fence in try await self.store.forgotten(settled) {
-                self.registry.session(holding: fence)?.abort(.lockLost)
+                self.registry.session(holding: fence)?.fenceOff()
             }
             return true
         }
