@@ -13,7 +13,7 @@ struct TwoReplicaTests {
     func guardRefuses() async throws {
         try await GatewayFixture.with({
             $0.replicas = 2
-            $0.limits.leaseWait = .seconds(3)
+            $0.limits.leaseWait = .seconds(5)
             $0.limits.pollInterval = .milliseconds(50)
         }) { fixture in
             try await fixture.agent("keyed", "counter")
