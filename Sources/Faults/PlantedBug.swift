@@ -21,7 +21,7 @@ package enum PlantedBug: Sendable {
     /// The end of a worker's output counts as the end of its tree. Seen by: no orphan process, one worker at a time.
     case endOfOutputIsExit
     /// Live sessions are found by a joined string, so that agent `a:b` with conversation `c` is agent `a` with `b:c`.
-    /// Seen by: lists that hold another conversation's turn.
+    /// Seen by: turns that stand in another conversation than the one they were sent to, and lists that hold such a turn.
     case joinedKeys
     /// Nothing polls. Seen, with hints off, by: every accepted turn ends.
     case pollsOff

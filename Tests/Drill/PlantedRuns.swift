@@ -39,7 +39,7 @@ struct PlantedRun: Sendable {
         PlantedRun("markerOutsideTransaction", seenBy: ["accepts", "rest"], .killReplica),
         PlantedRun("snapshotOutsideTransaction", seenBy: ["chain", "order"], .killReplica),
         PlantedRun("endOfOutputIsExit", seenBy: ["orphans", "workers"], .muteWorker),
-        PlantedRun("joinedKeys", seenBy: ["order"], .killWorker),
+        PlantedRun("joinedKeys", seenBy: ["accepts", "order"], .killWorker),
         // A turn that nobody looks for is found when the worker of its conversation goes; clients give up before.
         PlantedRun(
             "pollsOff",
@@ -53,6 +53,6 @@ struct PlantedRun: Sendable {
         PlantedRun("sweptWithoutOutcome", seenBy: ["outcomes"], .killReplica),
         PlantedRun("newestFirst", seenBy: ["order"], .killWorker),
         PlantedRun("descriptorKept", seenBy: ["descriptors"], .killWorker),
-        PlantedRun("nobodyTakesOver", seenBy: ["recovery"], .killReplica),
+        PlantedRun("nobodyTakesOver", seenBy: ["accepts", "recovery", "rest"], .killReplica),
     ]
 }
