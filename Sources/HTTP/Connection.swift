@@ -39,6 +39,8 @@ final class Connection: @unchecked Sendable {
     private var deadline = ContinuousClock.now
     private var head: (request: Request, head: RequestHead, outcome: Router.Outcome)?
     private var isServing = false
+    /// Whether no request has come yet.
+    private var isFresh = true
     /// What the body under way has taken of the listener's memory.
     private var held = 0
 
@@ -121,6 +123,7 @@ final class Connection: @unchecked Sendable {
             limit = route.bodyLimit ?? limit
         }
         self.head = (request, head, outcome)
+        self.isFresh = false
         self.arrived = .now
         try self.reader.admit(bodyLimit: limit)
         if head.framing != .none, head.framing != .length(0) { try self.admitBody(head.framing, outcome, request) }
@@ -296,9 +299,12 @@ final class Connection: @unchecked Sendable {
         }
     }
 
-    /// The server is stopping: ends the connection now if it is between requests.
+    /// The server is stopping: ends the connection now if it is between requests. The first request of a fresh one may be
+    /// on its way, sent to a server that took connections, and is waited for a little.
     func drain() {
-        if case .reading = self.phase, case .idle = self.reader.stage { self.close() }
+        guard case .reading = self.phase, case .idle = self.reader.stage else { return }
+        guard self.isFresh else { return self.close() }
+        self.deadline = min(self.deadline, .now + self.loop.configuration.lastCall)
     }
 
     /// Watches for what the connection can act on: no reading while enough requests wait, no writing while nothing does.

@@ -31,6 +31,8 @@ package struct HTTPConfiguration: Sendable {
     package var connections = 10_000
     /// How long requests and streams under way may take to end once the server stops. Default: 10 s.
     package var drain = Duration.seconds(10)
+    /// When stopping, how long a connection without a request so far may take to begin one.
+    package var lastCall = Duration.milliseconds(500)
     /// How long the server, having said its last word, waits for the peer to close first, so that a reset does not
     /// destroy a response on its way. Default: 2 s.
     package var linger = Duration.seconds(2)

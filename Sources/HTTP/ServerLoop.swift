@@ -22,6 +22,8 @@ final class ServerLoop: @unchecked Sendable {
     /// What the bodies under way take.
     var bodies: BodyMemory
     private var listener: Watch?
+    /// What the listener watches.
+    private var listening: Int32 = -1
     private var connections: [UInt64: Connection] = [:]
     private var lastID: UInt64 = 0
     /// Connections that are only told that they are too many.
@@ -63,6 +65,7 @@ final class ServerLoop: @unchecked Sendable {
     /// Begins to accept on `descriptor`; `ended` is resolved when the last connection is closed after `stop`.
     func start(listener descriptor: Int32, ended: OneShot<Void>) {
         self.ended = ended
+        self.listening = descriptor
         self.listener = self.reactor.watch(descriptor, for: .readable) { [weak self] _ in
             self?.accept(from: descriptor)
         }
@@ -71,6 +74,8 @@ final class ServerLoop: @unchecked Sendable {
     /// Closes the listener and idle connections, and ends the rest after `drain`.
     func stop() {
         self.draining.withLock { $0 = true }
+        // Connections that the kernel has made already would be reset with the listener.
+        if self.listener != nil { while self.accept(from: self.listening) {} }
         self.listener?.cancel(thenClose: true)
         self.listener = nil
         for connection in Array(self.connections.values) { connection.drain() }
@@ -89,16 +94,19 @@ final class ServerLoop: @unchecked Sendable {
         self.ended?.resolve(())
     }
 
-    private func accept(from listener: Int32) {
+    /// Takes what waits; whether there may be more.
+    @discardableResult
+    private func accept(from listener: Int32) -> Bool {
         // Bounded, so that a flood of connections does not keep the reactor from those it has.
         for _ in 0..<64 {
             let descriptor = crt_accept(listener)
             guard descriptor >= 0 else {
                 self.acceptFailed(crt_errno())
-                return
+                return false
             }
             self.admit(descriptor)
         }
+        return true
     }
 
     private func acceptFailed(_ number: Int32) {

@@ -48,6 +48,20 @@ struct StoppingTests {
         }
     }
 
+    @Test("answers the first request of a connection that was made before, and does not wait long for one")
+    func answersWhatIsOnItsWay() async throws {
+        try await TestServer.with(Self.router(StopSignal(), Locked(0))) { server in
+            try await server.client { port in
+                let (late, silent) = (try RawClient(port: port), try RawClient(port: port))
+                server.stop.raise()
+                late.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+                let answer = late.receiveAll().text
+                #expect(answer.contains("\r\nConnection: close\r\n") && answer.hasSuffix("a"))
+                #expect(silent.receiveAll(within: 2000) == ("", true))
+            }
+        }
+    }
+
     @Test("cuts off what does not end within the drain time")
     func cutsOff() async throws {
         var configuration = HTTPConfiguration()
