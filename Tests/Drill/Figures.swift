@@ -193,7 +193,10 @@ struct Figures {
 
     /// Restarts three replicas in turn, behind a balancer that checks them, while clients talk.
     private func rolling() async throws -> Bool {
-        var run = Run(options: self.options, name: "rolling", kinds: [.rollingRestart], seed: self.options.seed)
+        var options = self.options
+        // A replica that leaves takes some five seconds, and each is to leave once.
+        options.seconds = max(options.seconds, 20)
+        var run = Run(options: options, name: "rolling", kinds: [.rollingRestart], seed: options.seed)
         run.checksHealth = true
         let report = try await run.perform(on: self.server)
         Console.say(Report.line(report))
