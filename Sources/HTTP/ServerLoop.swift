@@ -74,8 +74,10 @@ final class ServerLoop: @unchecked Sendable {
     /// Closes the listener and idle connections, and ends the rest after `drain`.
     func stop() {
         self.draining.withLock { $0 = true }
-        // Connections that the kernel has made already would be reset with the listener.
-        if self.listener != nil { while self.accept(from: self.listening) {} }
+        // Connections that the kernel has made already would be reset with the listener. As many as it keeps, and no more:
+        // others may come as fast.
+        let batches = self.listener == nil ? 0 : Socket.backlog / Self.acceptedAtOnce
+        for _ in 0..<batches where !self.accept(from: self.listening) { break }
         self.listener?.cancel(thenClose: true)
         self.listener = nil
         for connection in Array(self.connections.values) { connection.drain() }
@@ -94,11 +96,13 @@ final class ServerLoop: @unchecked Sendable {
         self.ended?.resolve(())
     }
 
+    private static let acceptedAtOnce: Int32 = 64
+
     /// Takes what waits; whether there may be more.
     @discardableResult
     private func accept(from listener: Int32) -> Bool {
         // Bounded, so that a flood of connections does not keep the reactor from those it has.
-        for _ in 0..<64 {
+        for _ in 0..<Self.acceptedAtOnce {
             let descriptor = crt_accept(listener)
             guard descriptor >= 0 else {
                 self.acceptFailed(crt_errno())

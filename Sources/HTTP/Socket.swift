@@ -9,7 +9,8 @@ enum Socket {
         let port: Int
     }
 
-    private static let backlog: Int32 = 1024
+    /// Connections that the kernel makes and keeps until they are accepted.
+    static let backlog: Int32 = 1024
 
     /// Listens on an IPv4 or IPv6 literal, or on `localhost`.
     static func listen(host: String, port: UInt16) throws(HTTPError) -> Listener {
