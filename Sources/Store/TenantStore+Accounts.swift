@@ -96,9 +96,12 @@ extension TenantStore {
         if let label { details["label"] = .string(label) }
         let entry = try self.entry(.accountRegister, "", details)
         return """
-            WITH wanted AS (
-                SELECT \(label)::text AS label,
-                    turnpike.account_id(\(self.org.text)::text, \(provider.text)::text, \(principal)::text) AS account
+            WITH identity AS (
+                SELECT turnpike.account_id(\(self.org.text)::text, \(provider.text)::text, \(principal)::text) AS account
+            ), wanted AS MATERIALIZED (
+                -- One after the other: an account has two unique keys, and ON CONFLICT looks at one of them.
+                SELECT \(label)::text AS label, account, pg_advisory_xact_lock(1903522914, hashtext(account::text))
+                FROM identity
             ), made AS (
                 INSERT INTO turnpike.accounts AS a (account, org, provider, principal, pool, slots)
                 SELECT w.account, \(self.org.text)::text, \(provider.text)::text, \(principal)::text,

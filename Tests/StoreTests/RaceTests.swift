@@ -55,6 +55,31 @@ struct RaceTests {
         #expect(claims.first { $0.agent.text == "odd" }?.agentConfiguration == nil)
         #expect(claims.first { $0.agent == fixture.agent }?.agentConfiguration != nil)
     }
+
+    @Test("of 8 registrations of one account at once, one makes it and the others find it, a hundred times")
+    func accounts() async throws {
+        let fixture = try await StoreFixture.make(poolSize: 8)
+        let provider = try ProviderID("example")
+        for round in 0..<100 {
+            let made = try await withThrowingTaskGroup(of: Bool.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        let registration = try await fixture.tenant.register(
+                            provider: provider,
+                            principal: "seat-\(round)",
+                            label: nil,
+                            pool: nil,
+                            slots: nil
+                        )
+                        guard case .made = registration else { return false }
+                        return true
+                    }
+                }
+                return try await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+            }
+            #expect(made == 1)
+        }
+    }
 }
 
 extension StoreFixture {
