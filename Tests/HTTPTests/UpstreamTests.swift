@@ -227,7 +227,7 @@ struct UpstreamTests {
             silent.stop()
             let stuck = try RawServer(answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfour", closes: false)
             request = Self.get(stuck.port)
-            request.silence = .milliseconds(100)
+            request.silence = .milliseconds(500)
             #expect(try await code(request) == (.late, 4), "what had come is handed out")
             stuck.stop()
             for broken in [
