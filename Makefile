@@ -2,8 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit slow fmt lint lint-deploy bench bench-history drill drill-planted drill-soak drill-build tsan fuzz clean packages \
-	conformance toolchain
+.PHONY: help run build test unit slow fmt lint lint-deploy bench bench-history drill drill-planted drill-soak \
+	drill-figures drill-build tsan fuzz clean packages conformance toolchain
 
 # The compiler: on PATH, else where the toolchain's archive is commonly unpacked.
 SWIFT := $(or $(shell command -v swift),$(wildcard /opt/swift/usr/bin/swift),swift)
@@ -93,7 +93,6 @@ MINUTES ?= 20
 drill-soak: drill-build ## The seeded mix for so many MINUTES
 	.build/drill/release/turnpike-drill --nemesis mix --seconds $$(($(MINUTES) * 60))
 
-.PHONY: drill-figures
 drill-figures: drill-build ## Measure recoveries one by one, thousands of conversations and a rolling restart among them
 	.build/drill/release/turnpike-drill --figures
 

@@ -194,8 +194,8 @@ struct Figures {
     /// Restarts three replicas in turn, behind a balancer that checks them, while clients talk.
     private func rolling() async throws -> Bool {
         var options = self.options
-        // A replica that leaves takes some five seconds, and each is to leave once.
-        options.seconds = max(options.seconds, 20)
+        // One that leaves takes as long as its last streams may, and three are to leave.
+        options.seconds = max(options.seconds, 45)
         var run = Run(options: options, name: "rolling", kinds: [.rollingRestart], seed: options.seed)
         run.checksHealth = true
         let report = try await run.perform(on: self.server)
