@@ -276,7 +276,8 @@ final class ConversationSession: Sendable {
             progressSeconds: self.agent.limits.progressSeconds,
             limits: self.tools.limits,
             reactor: self.tools.reactor,
-            isTrusted: { leases.isTrusted },
+            // That bug has neither guard: with this one it would do no harm.
+            isTrusted: { leases.isTrusted || PlantedBug.unfencedEvents.isPlanted },
             changed: { feed.changed(number) }
         )
     }
