@@ -10,9 +10,8 @@ extension ConversationSession {
         var delivery: OneShot<SessionDesk.Step>?
         var idleTimer: ReactorTimer?
         var idleSince: ContinuousClock.Instant?
+        /// The worker, from before it is started.
         var worker: Worker?
-        /// The worker while it is being started: it has no turn yet.
-        var starting: Worker?
         /// Whether the worker is to stand still, also one that is still being started.
         var isFrozen = false
         var running: TurnID?
@@ -49,26 +48,14 @@ extension ConversationSession {
         return await shot.value()
     }
 
-    /// Takes charge of a worker that is about to be started.
+    /// Takes charge of a worker: before it is started, and of a spare when it is the conversation's.
     func attend(_ worker: Worker) {
         // Within the lock, so that no thaw comes in between.
         let isAborted = self.desk.withLock { desk in
-            desk.starting = worker
-            if desk.isFrozen { worker.freeze() }
-            return desk.abortion != nil
-        }
-        if isAborted { worker.kill() }
-    }
-
-    func adopt(_ worker: Worker) {
-        // Within the lock, so that no thaw comes in between.
-        let isAborted = self.desk.withLock { desk in
             desk.worker = worker
-            desk.starting = nil
             if desk.isFrozen { worker.freeze() }
             return desk.abortion != nil
         }
-        worker.whenExited { [weak self] _ in self?.end(.workerExited) }
         if isAborted { worker.kill() }
     }
 
@@ -110,7 +97,6 @@ extension ConversationSession {
         self.desk.withLock { desk in
             desk.machine.close()
             desk.worker = nil
-            desk.starting = nil
         }
     }
 
@@ -155,7 +141,7 @@ extension ConversationSession {
             desk.abortion = desk.abortion ?? reason
             desk.machine.close()
             defer { desk.delivery = nil }
-            return (desk.worker ?? desk.starting, desk.delivery)
+            return (desk.worker, desk.delivery)
         }
         self.isLeaving.raise()
         self.isAborted.raise()
@@ -167,7 +153,7 @@ extension ConversationSession {
     func freeze() {
         self.desk.withLock { desk in
             desk.isFrozen = true
-            (desk.worker ?? desk.starting)?.freeze()
+            desk.worker?.freeze()
         }
     }
 
@@ -175,7 +161,7 @@ extension ConversationSession {
     func thaw() {
         self.desk.withLock { desk in
             desk.isFrozen = false
-            (desk.worker ?? desk.starting)?.thaw()
+            desk.worker?.thaw()
         }
     }
 

@@ -101,7 +101,8 @@ final class ConversationSession: Sendable {
 
     /// Performs turns until there is a reason to end.
     private func serve(_ worker: Worker, first: ArmedTurn, shape: inout ChainShape) async -> SessionEnding {
-        self.adopt(worker)
+        self.attend(worker)
+        worker.whenExited { [weak self] _ in self?.end(.workerExited) }
         var turn: ArmedTurn? = first
         while true {
             if let current = turn {
