@@ -21,9 +21,7 @@ final class ServerLoop: @unchecked Sendable {
 
     /// What the bodies under way take.
     var bodies: BodyMemory
-    private var listener: Watch?
-    /// What the listener watches.
-    private var listening: Int32 = -1
+    private var listener: (watch: Watch, descriptor: Int32)?
     private var connections: [UInt64: Connection] = [:]
     private var lastID: UInt64 = 0
     /// Connections that are only told that they are too many.
@@ -65,21 +63,24 @@ final class ServerLoop: @unchecked Sendable {
     /// Begins to accept on `descriptor`; `ended` is resolved when the last connection is closed after `stop`.
     func start(listener descriptor: Int32, ended: OneShot<Void>) {
         self.ended = ended
-        self.listening = descriptor
-        self.listener = self.reactor.watch(descriptor, for: .readable) { [weak self] _ in
+        let watch = self.reactor.watch(descriptor, for: .readable) { [weak self] _ in
             self?.accept(from: descriptor)
         }
+        self.listener = (watch, descriptor)
     }
 
     /// Closes the listener and idle connections, and ends the rest after `drain`.
     func stop() {
         self.draining.withLock { $0 = true }
-        // Connections that the kernel has made already would be reset with the listener. As many as it keeps, and no more:
-        // others may come as fast.
-        let batches = self.listener == nil ? 0 : Socket.backlog / Self.acceptedAtOnce
-        for _ in 0..<batches where !self.accept(from: self.listening) { break }
-        self.listener?.cancel(thenClose: true)
-        self.listener = nil
+        if let listener {
+            // Connections that the kernel has made already would be reset with the listener. As many as it keeps, and no
+            // more: others may come as fast.
+            for _ in 0..<Socket.backlog / Self.acceptedAtOnce {
+                guard self.accept(from: listener.descriptor) else { break }
+            }
+            listener.watch.cancel(thenClose: true)
+            self.listener = nil
+        }
         for connection in Array(self.connections.values) { connection.drain() }
         self.reactor.after(self.configuration.drain) { [weak self] in
             guard let self else { return }
@@ -117,8 +118,8 @@ final class ServerLoop: @unchecked Sendable {
         guard number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM else { return }
         // The connection stays in the backlog and the listener readable: without a pause the reactor would spin.
         self.log.error("cannot accept", ["error": .error(SystemError(call: "accept4", number: number))])
-        self.listener?.update([])
-        self.reactor.after(.milliseconds(100)) { [weak self] in self?.listener?.update(.readable) }
+        self.listener?.watch.update([])
+        self.reactor.after(.milliseconds(100)) { [weak self] in self?.listener?.watch.update(.readable) }
     }
 
     private func admit(_ descriptor: Int32) {
