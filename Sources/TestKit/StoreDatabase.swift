@@ -18,10 +18,18 @@ package enum StoreDatabase {
 
     /// A pool on a fresh migrated database.
     package static func pool(size: Int) async throws -> ConnectionPool {
-        var configuration = ConnectionPool.Configuration(conninfo: try await self.fresh(), size: size)
-        // All suites of a process run at once: what waits here waits for the processor.
-        configuration.waitDeadline = .seconds(60)
-        configuration.requestDeadline = .seconds(60)
+        try self.pool(on: try await self.fresh(), size: size)
+    }
+
+    /// A pool on the database that `conninfo` names, with the usual settings but for what `change` does to them: by default
+    /// it makes the pool patient.
+    package static func pool(
+        on conninfo: String,
+        size: Int = 2,
+        _ change: (inout ConnectionPool.Configuration) -> Void = Self.makePatient
+    ) throws -> ConnectionPool {
+        var configuration = ConnectionPool.Configuration(conninfo: conninfo, size: size)
+        change(&configuration)
         return ConnectionPool(
             configuration: configuration,
             reactor: try TestPlatform.reactor(),
@@ -29,6 +37,12 @@ package enum StoreDatabase {
             log: .silent,
             metrics: Metrics()
         )
+    }
+
+    /// All suites of a process run at once: what waits here waits for the processor.
+    package static func makePatient(_ configuration: inout ConnectionPool.Configuration) {
+        configuration.waitDeadline = .seconds(60)
+        configuration.requestDeadline = .seconds(60)
     }
 }
 

@@ -20,7 +20,7 @@ struct PooledWallTests {
         let direct = try await StoreDatabase.fresh()
         let folder = try ScratchDirectory()
         let pooler = try await Pooler.start(before: direct, sessions: 3, in: folder)
-        let pool = try self.pool(pooler.conninfo, size: 24)
+        let pool = try StoreDatabase.pool(on: pooler.conninfo, size: 24)
         let store = Store(pool: pool)
         try await store.checkWalls()
         let names = try (0..<Self.organizations).map { try OrganizationID("org-\($0)") }
@@ -54,7 +54,7 @@ struct PooledWallTests {
         let direct = try await StoreDatabase.fresh()
         let folder = try ScratchDirectory()
         let pooler = try await Pooler.start(before: direct, sessions: 3, in: folder)
-        let pool = try self.pool(pooler.conninfo, size: 8)
+        let pool = try StoreDatabase.pool(on: pooler.conninfo, size: 8)
         let fixture = try await WallFixture.make(on: pool)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<20 {
@@ -133,18 +133,5 @@ struct PooledWallTests {
             )
             await connection.close()
         }
-    }
-
-    private func pool(_ conninfo: String, size: Int) throws -> ConnectionPool {
-        var configuration = ConnectionPool.Configuration(conninfo: conninfo, size: size)
-        configuration.waitDeadline = .seconds(60)
-        configuration.requestDeadline = .seconds(60)
-        return ConnectionPool(
-            configuration: configuration,
-            reactor: try TestPlatform.reactor(),
-            blocking: TestPlatform.blocking,
-            log: .silent,
-            metrics: Metrics()
-        )
     }
 }

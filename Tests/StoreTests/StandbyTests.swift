@@ -13,17 +13,7 @@ struct StandbyTests {
         let watcher = try self.pool(conninfo)
         // The test server waits for no standby otherwise, whoever else uses it.
         let waiting = try self.pool(conninfo + " options='-c synchronous_commit=on' application_name=waiting")
-        let fixture = StoreFixture(
-            pool: waiting,
-            store: Store(pool: waiting),
-            org: try OrganizationID("default"),
-            agent: try AgentID("echo"),
-            replica: freshID()
-        )
-        _ = try await fixture.tenant.put(
-            fixture.agent,
-            AgentConfiguration(driver: .acp, command: ["agent"], storeMode: .snapshot)
-        )
+        let fixture = try await StoreFixture.make(on: waiting)
         try await self.change("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         do {
             async let accepted = fixture.accept("c")
@@ -55,14 +45,6 @@ struct StandbyTests {
     }
 
     private func pool(_ conninfo: String) throws -> ConnectionPool {
-        var configuration = ConnectionPool.Configuration(conninfo: conninfo, size: 2)
-        configuration.requestDeadline = .seconds(3)
-        return ConnectionPool(
-            configuration: configuration,
-            reactor: try TestPlatform.reactor(),
-            blocking: TestPlatform.blocking,
-            log: .silent,
-            metrics: Metrics()
-        )
+        try StoreDatabase.pool(on: conninfo) { $0.requestDeadline = .seconds(3) }
     }
 }

@@ -15,7 +15,11 @@ struct StoreFixture {
     let replica: ReplicaID
 
     static func make(poolSize: Int = 4) async throws -> StoreFixture {
-        let pool = try await StoreDatabase.pool(size: poolSize)
+        try await self.make(on: StoreDatabase.pool(size: poolSize))
+    }
+
+    /// On a migrated database that is reached in a way of the test's own.
+    static func make(on pool: ConnectionPool) async throws -> StoreFixture {
         let fixture = StoreFixture(
             pool: pool,
             store: Store(pool: pool),

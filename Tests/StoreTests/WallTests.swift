@@ -184,15 +184,7 @@ struct WallTests {
 struct RoleTests {
     /// A pool on `conninfo` whose sessions are those of `user`.
     private func pool(_ conninfo: String, user: String) throws -> ConnectionPool {
-        var configuration = ConnectionPool.Configuration(conninfo: conninfo, size: 2)
-        configuration.settings = [("user", user)]
-        return ConnectionPool(
-            configuration: configuration,
-            reactor: try TestPlatform.reactor(),
-            blocking: TestPlatform.blocking,
-            log: .silent,
-            metrics: Metrics()
-        )
+        try StoreDatabase.pool(on: conninfo) { $0.settings = [("user", user)] }
     }
 
     @Test("a member of turnpike_gateway that owns nothing does all the work, and can change no table")
