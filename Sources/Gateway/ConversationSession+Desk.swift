@@ -8,7 +8,6 @@ extension ConversationSession {
     struct Desk {
         var machine = SessionDesk()
         var delivery: OneShot<SessionDesk.Step>?
-        var idleTimer: ReactorTimer?
         var idleSince: ContinuousClock.Instant?
         /// The worker, from before it is started.
         var worker: Worker?
