@@ -73,6 +73,26 @@ struct GatewayFixture: Sendable {
         withExtendedLifetime(folder) {}
     }
 
+    /// Two replicas, of which `owner` performs a turn of the agent `slow` in the conversation `c`. Whoever loses its lock
+    /// session is away for longer than its peer needs to conclude that it is gone.
+    static func withPeers(
+        _ body: @Sendable (_ fixture: GatewayFixture, _ owner: Replica, _ turn: SubmittedTurn) async throws -> Void
+    ) async throws {
+        try await self.with({
+            $0.replicas = 2
+            $0.limits.presenceGrace = .milliseconds(300)
+            $0.reconnectDelay = .seconds(3)
+        }) { fixture in
+            let agent = try await fixture.agent("slow", "slow")
+            let turn = try await fixture.submit(agent, "c")
+            try await fixture.performing(turn)
+            guard let owner = fixture.replicas.first(where: { $0.conversationSession(turn) != nil }) else {
+                throw FixtureError.noOwner
+            }
+            try await body(fixture, owner, turn)
+        }
+    }
+
     /// The first replica.
     var replica: Replica { self.replicas[0] }
     var gateway: Gateway { self.replica.gateway }
@@ -218,7 +238,7 @@ struct GatewayFixture: Sendable {
     }
 
     enum FixtureError: Error {
-        case noLockSession
+        case noLockSession, noOwner
     }
 }
 

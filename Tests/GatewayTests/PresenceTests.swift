@@ -9,16 +9,7 @@ import Testing
 struct PresenceTests {
     @Test("a replica that comes back while a peer takes over from it waits until that is over")
     func returning() async throws {
-        try await GatewayFixture.with({
-            $0.replicas = 2
-            $0.limits.presenceGrace = .milliseconds(300)
-            // Longer than the peer needs to conclude that this one is gone.
-            $0.reconnectDelay = .seconds(3)
-        }) { fixture in
-            let agent = try await fixture.agent("slow", "slow")
-            let turn = try await fixture.submit(agent, "c")
-            try await fixture.performing(turn)
-            let owner = try #require(fixture.replicas.first { $0.conversationSession(turn) != nil })
+        try await GatewayFixture.withPeers { fixture, owner, turn in
             _ = try await fixture.pool.pipeline([
                 """
                 CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -114,17 +114,8 @@ struct TwoReplicaTests {
 
     @Test("conversations of a replica that lost its session for good go to its peer, with one outcome each")
     func takeOver() async throws {
-        try await GatewayFixture.with({
-            $0.replicas = 2
-            $0.limits.presenceGrace = .milliseconds(300)
-            // Longer than the peer needs to conclude that this one is gone.
-            $0.reconnectDelay = .seconds(3)
-        }) { fixture in
-            let agent = try await fixture.agent("slow", "slow")
-            let turn = try await fixture.submit(agent, "c")
-            try await fixture.performing(turn)
-            let owner = try #require(fixture.replicas.first { $0.conversationSession(turn) != nil })
-            try await fixture.agent("slow", "echo")
+        try await GatewayFixture.withPeers { fixture, owner, turn in
+            let agent = try await fixture.agent("slow", "echo")
             try await fixture.cutLockSession(of: owner)
             let next = try await fixture.submit(agent, "c")
             #expect(try await fixture.ended(turn).outcome?.code == "replica_lost")
